@@ -1,0 +1,98 @@
+package proto
+
+import (
+	"filbert/pkg/queueid"
+	"filbert/pkg/wire"
+)
+
+// The arrow of later attempts: qmgr -> dispatch.
+//
+//	1. C: Due       try the message deferred/XX/ID now, or end it
+//	2. S: Settled   after the attempt: what is left of it
+//
+// Who may call: qmgr. While a Due is under way qmgr does not touch the
+// message's files; dispatch appends to its log and removes it when it is done.
+
+// DueAction is what is to be done.
+type DueAction uint8
+
+// The actions.
+const (
+	DueAttempt DueAction = 1 // try; failures that are temporary stay deferred
+	DueFinal   DueAction = 2 // try; what is deferred again has expired: report it
+	DueBounce  DueAction = 3 // do not try: return it (administrator), Reason says why
+)
+
+// Due asks for an attempt.
+type Due struct {
+	ID     queueid.ID
+	Action DueAction
+	Reason string // DueBounce: the administrator's words
+	// WarnDelay: send a delay warning for what is deferred again.
+	WarnDelay bool
+	GiveUpAt  int64 // Unix seconds, for the warning
+}
+
+// Kind is KindDue.
+func (*Due) Kind() uint16 { return KindDue }
+
+// EncodeTo appends the message.
+func (m *Due) EncodeTo(e *wire.Encoder) {
+	e.U64(uint64(m.ID))
+	e.U8(uint8(m.Action))
+	e.String(m.Reason)
+	e.Bool(m.WarnDelay)
+	e.I64(m.GiveUpAt)
+}
+
+// DecodeFrom reads it.
+func (m *Due) DecodeFrom(d *wire.Decoder) {
+	m.ID = queueid.ID(d.U64())
+	m.Action = DueAction(d.U8())
+	m.Reason = d.String(1024)
+	m.WarnDelay = d.Bool()
+	m.GiveUpAt = d.I64()
+	if m.Action < DueAttempt || m.Action > DueBounce {
+		d.Fail("due action %d", m.Action)
+	}
+}
+
+// SettledState is what an attempt left.
+type SettledState uint8
+
+// The states.
+const (
+	SettledGone    SettledState = 1 // all recipients done, files removed
+	SettledWaiting SettledState = 2 // still deferred, Summary is new
+	SettledMissing SettledState = 3 // no such message
+	SettledBusy    SettledState = 4 // dispatch is at its limits: ask again soon
+	SettledCorrupt SettledState = 5 // could not be read; moved to corrupt/
+)
+
+// Settled is the result.
+type Settled struct {
+	State   SettledState
+	Summary Summary
+	// Warned: the delay warning went out.
+	Warned bool
+}
+
+// Kind is KindSettled.
+func (*Settled) Kind() uint16 { return KindSettled }
+
+// EncodeTo appends the message.
+func (m *Settled) EncodeTo(e *wire.Encoder) {
+	e.U8(uint8(m.State))
+	m.Summary.EncodeTo(e)
+	e.Bool(m.Warned)
+}
+
+// DecodeFrom reads it.
+func (m *Settled) DecodeFrom(d *wire.Decoder) {
+	m.State = SettledState(d.U8())
+	m.Summary.DecodeFrom(d)
+	m.Warned = d.Bool()
+	if m.State < SettledGone || m.State > SettledCorrupt {
+		d.Fail("settled state %d", m.State)
+	}
+}

@@ -1,0 +1,81 @@
+package proto
+
+import (
+	"filbert/pkg/queueid"
+	"filbert/pkg/wire"
+)
+
+// The arrow of what failed for now: dispatch -> qmgr.
+//
+//	1. C: Filed      a message now lies under deferred/
+//	2. S: FiledOK    qmgr schedules it from here on
+//
+// Who may call: dispatch. Losing a Filed loses nothing: qmgr walks deferred/
+// when it starts, and again whenever dispatch's connection comes up.
+
+// Filed announces a deferred message; Summary saves qmgr from reading it.
+type Filed struct {
+	Summary Summary
+}
+
+// Summary is what qmgr keeps of a message: enough to schedule and to list it.
+type Summary struct {
+	ID          queueid.ID
+	Arrived     int64 // Unix seconds
+	LastAttempt int64 // Unix seconds; 0 = none yet
+	Attempts    uint32
+	Size        int64
+	Bounce      bool   // null sender: the shorter give-up time applies
+	Waiting     uint32 // recipients not yet done
+	// NextHop is the destination of the first waiting recipient.
+	NextHop string
+	// Busy: put back by our own limits, due at once.
+	Busy bool
+}
+
+// EncodeTo appends the summary.
+func (s *Summary) EncodeTo(e *wire.Encoder) {
+	e.U64(uint64(s.ID))
+	e.I64(s.Arrived)
+	e.I64(s.LastAttempt)
+	e.U32(s.Attempts)
+	e.I64(s.Size)
+	e.Bool(s.Bounce)
+	e.U32(s.Waiting)
+	e.String(s.NextHop)
+	e.Bool(s.Busy)
+}
+
+// DecodeFrom reads it.
+func (s *Summary) DecodeFrom(d *wire.Decoder) {
+	s.ID = queueid.ID(d.U64())
+	s.Arrived = d.I64()
+	s.LastAttempt = d.I64()
+	s.Attempts = d.U32()
+	s.Size = d.I64()
+	s.Bounce = d.Bool()
+	s.Waiting = d.U32()
+	s.NextHop = d.String(maxName)
+	s.Busy = d.Bool()
+}
+
+// Kind is KindFiled.
+func (*Filed) Kind() uint16 { return KindFiled }
+
+// EncodeTo appends the message.
+func (m *Filed) EncodeTo(e *wire.Encoder) { m.Summary.EncodeTo(e) }
+
+// DecodeFrom reads it.
+func (m *Filed) DecodeFrom(d *wire.Decoder) { m.Summary.DecodeFrom(d) }
+
+// FiledOK acknowledges.
+type FiledOK struct{}
+
+// Kind is KindFiledOK.
+func (*FiledOK) Kind() uint16 { return KindFiledOK }
+
+// EncodeTo appends nothing.
+func (*FiledOK) EncodeTo(*wire.Encoder) {}
+
+// DecodeFrom reads nothing.
+func (*FiledOK) DecodeFrom(*wire.Decoder) {}

@@ -1,0 +1,36 @@
+package proto
+
+// Kind numbers of all messages; a number is never used again for another
+// message. Requests are even, the reply to a request is the next odd number.
+// 0-99 belong to pkg/ipc and to the arrow between master and its children.
+const (
+	KindSubmission  = 100
+	KindAcceptance  = 101
+	KindCapacity    = 102 // notice
+	KindAttempt     = 110
+	KindTaken       = 111
+	KindSegmentFree = 112 // notice
+	KindRouteQuery  = 120
+	KindRouteAnswer = 121
+	KindRemoteJob   = 130
+	KindRemoteDone  = 131
+	KindLocalJob    = 140
+	KindLocalDone   = 141
+	KindReport      = 150
+	KindReportDone  = 151
+	KindFiled       = 160
+	KindFiledOK     = 161
+	KindDue         = 170
+	KindSettled     = 171
+)
+
+// Limits that several arrows share.
+const (
+	// InlineMax is the most content that travels inside a frame; larger
+	// content travels as a descriptor.
+	InlineMax = 128 << 10
+	// MaxFrame bounds every frame of the data path: inline content, the
+	// envelope with its recipients, and room to spare.
+	MaxFrame = 24 << 20
+	maxName  = 256
+)

@@ -1,0 +1,103 @@
+package proto
+
+import (
+	"filbert/pkg/envelope"
+	"filbert/pkg/mailaddr"
+	"filbert/pkg/outcome"
+	"filbert/pkg/queueid"
+	"filbert/pkg/untrusted"
+	"filbert/pkg/wire"
+)
+
+// The arrow to other machines: dispatch -> smtp-client.
+//
+//	1. C: RemoteJob    one message for some recipients of one next hop
+//	                   (content inline, or a read-only descriptor)
+//	2. S: RemoteDone   one outcome for each recipient, in order
+//
+// Who may call: dispatch. smtp-client keeps connections between jobs, keyed by
+// transport, address, port and TLS policy.
+
+// RemoteJob is one SMTP or LMTP transaction to make.
+type RemoteJob struct {
+	ID         queueid.ID
+	Sender     mailaddr.Address
+	Recipients []envelope.Recipient
+	Transport  string // name in settings.Transports (driver smtp or lmtp)
+	NextHop    string
+	Hosts      []Host // empty: the transport's own socket or host
+	Body       envelope.Body
+	UTF8       bool
+	Return     envelope.Return
+	EnvID      untrusted.Text
+	Has8Bit    bool
+	LongLine   bool
+	Content    Content
+}
+
+// Kind is KindRemoteJob.
+func (*RemoteJob) Kind() uint16 { return KindRemoteJob }
+
+// EncodeTo appends the message.
+func (m *RemoteJob) EncodeTo(e *wire.Encoder) {
+	e.U64(uint64(m.ID))
+	m.Sender.EncodeTo(e)
+	e.Count(len(m.Recipients))
+	for i := range m.Recipients {
+		m.Recipients[i].EncodeTo(e)
+	}
+	e.String(m.Transport)
+	e.String(m.NextHop)
+	encodeHosts(e, m.Hosts)
+	e.U8(uint8(m.Body))
+	e.Bool(m.UTF8)
+	e.U8(uint8(m.Return))
+	e.String(m.EnvID.ForWire())
+	e.Bool(m.Has8Bit)
+	e.Bool(m.LongLine)
+	m.Content.EncodeTo(e)
+}
+
+// DecodeFrom reads it.
+func (m *RemoteJob) DecodeFrom(d *wire.Decoder) {
+	m.ID = queueid.ID(d.U64())
+	m.Sender = mailaddr.DecodeFrom(d)
+	m.Recipients = make([]envelope.Recipient, d.Count(envelope.MaxRecipients, 8))
+	for i := range m.Recipients {
+		m.Recipients[i].DecodeFrom(d)
+	}
+	m.Transport = d.String(maxName)
+	m.NextHop = d.String(maxName)
+	m.Hosts = decodeHosts(d)
+	m.Body = envelope.Body(d.U8())
+	m.UTF8 = d.Bool()
+	m.Return = envelope.Return(d.U8())
+	m.EnvID = untrusted.FromWire(d.String(1024))
+	m.Has8Bit = d.Bool()
+	m.LongLine = d.Bool()
+	m.Content.DecodeFrom(d)
+}
+
+// RemoteDone has one outcome for each recipient of the job, in its order.
+type RemoteDone struct {
+	Outcomes []outcome.Outcome
+}
+
+// Kind is KindRemoteDone.
+func (*RemoteDone) Kind() uint16 { return KindRemoteDone }
+
+// EncodeTo appends the message.
+func (m *RemoteDone) EncodeTo(e *wire.Encoder) {
+	e.Count(len(m.Outcomes))
+	for i := range m.Outcomes {
+		m.Outcomes[i].EncodeTo(e)
+	}
+}
+
+// DecodeFrom reads it.
+func (m *RemoteDone) DecodeFrom(d *wire.Decoder) {
+	m.Outcomes = make([]outcome.Outcome, d.Count(envelope.MaxRecipients, 8))
+	for i := range m.Outcomes {
+		m.Outcomes[i].DecodeFrom(d)
+	}
+}

@@ -1,0 +1,201 @@
+package proto
+
+import (
+	"net/netip"
+
+	"filbert/pkg/envelope"
+	"filbert/pkg/mailaddr"
+	"filbert/pkg/outcome"
+	"filbert/pkg/wire"
+)
+
+// The arrow that asks where mail goes: dispatch -> router (and master, on
+// behalf of `mtactl explain`).
+//
+//	1. C: RouteQuery    the sender and the recipients of one message
+//	2. S: RouteAnswer   for each recipient, in order: the leaves of its expansion
+//
+// router routes once for each distinct domain in the query. Who may call:
+// dispatch, master.
+
+// RouteQuery asks about some recipients.
+type RouteQuery struct {
+	Sender     mailaddr.Address
+	Recipients []envelope.Recipient
+	Explain    bool // fill in RouteAnswer.Trace
+}
+
+// Kind is KindRouteQuery.
+func (*RouteQuery) Kind() uint16 { return KindRouteQuery }
+
+// EncodeTo appends the message.
+func (m *RouteQuery) EncodeTo(e *wire.Encoder) {
+	m.Sender.EncodeTo(e)
+	e.Bool(m.Explain)
+	e.Count(len(m.Recipients))
+	for i := range m.Recipients {
+		m.Recipients[i].EncodeTo(e)
+	}
+}
+
+// DecodeFrom reads it.
+func (m *RouteQuery) DecodeFrom(d *wire.Decoder) {
+	m.Sender = mailaddr.DecodeFrom(d)
+	m.Explain = d.Bool()
+	m.Recipients = make([]envelope.Recipient, d.Count(envelope.MaxRecipients, 8))
+	for i := range m.Recipients {
+		m.Recipients[i].DecodeFrom(d)
+	}
+}
+
+// RouteAnswer has the leaves of all recipients; Leaf.Parent says whose each is.
+type RouteAnswer struct {
+	Leaves []Leaf
+	Trace  []string // Explain: one line a step, indented by depth
+}
+
+// Leaf is one end of an expansion: a delivery to make, or a verdict.
+type Leaf struct {
+	// Parent is the index of the recipient in the query.
+	Parent int
+	// Recipient is whom to deliver to; equal to the parent's unless expanded.
+	Recipient envelope.Recipient
+	// Expanded is true when the parent was replaced (alias, list): a success
+	// is then reported as "expanded" for the parent.
+	Expanded bool
+	// Verdict is set (Class != 0) when the router decided: failed, deferred,
+	// or delivered (:blackhole:). Otherwise the fields below say how to deliver.
+	Verdict outcome.Outcome
+	// Director or Router is the name of who took it.
+	By string
+	// Transport is the name in settings.Transports.
+	Transport string
+	// NextHop keys limits and grouping: the domain or host, lower case; "" for
+	// local deliveries.
+	NextHop string
+	// Hosts are tried in this order (already sorted and shuffled).
+	Hosts []Host
+	// Local deliveries: who the mailbox belongs to.
+	User *User
+	// Detail is what followed the separator of the local part.
+	Detail string
+}
+
+// Host is one server to try.
+type Host struct {
+	Name  string // for the log and the report
+	Addr  netip.AddrPort
+	Pref  uint16
+	Local bool // reserved: this machine
+}
+
+// User is who a local delivery is for.
+type User struct {
+	Name string
+	UID  uint32
+	GID  uint32
+	Home string
+}
+
+// Kind is KindRouteAnswer.
+func (*RouteAnswer) Kind() uint16 { return KindRouteAnswer }
+
+// EncodeTo appends the message.
+func (m *RouteAnswer) EncodeTo(e *wire.Encoder) {
+	e.Count(len(m.Leaves))
+	for i := range m.Leaves {
+		m.Leaves[i].encodeTo(e)
+	}
+	e.Count(len(m.Trace))
+	for _, line := range m.Trace {
+		e.String(line)
+	}
+}
+
+// DecodeFrom reads it.
+func (m *RouteAnswer) DecodeFrom(d *wire.Decoder) {
+	m.Leaves = make([]Leaf, d.Count(envelope.MaxRecipients, 16))
+	for i := range m.Leaves {
+		m.Leaves[i].decodeFrom(d)
+	}
+	m.Trace = make([]string, d.Count(100_000, 4))
+	for i := range m.Trace {
+		m.Trace[i] = d.String(4096)
+	}
+}
+
+func (l *Leaf) encodeTo(e *wire.Encoder) {
+	e.U32(uint32(l.Parent))
+	l.Recipient.EncodeTo(e)
+	e.Bool(l.Expanded)
+	e.Bool(l.Verdict.Class != 0)
+	if l.Verdict.Class != 0 {
+		l.Verdict.EncodeTo(e)
+	}
+	e.String(l.By)
+	e.String(l.Transport)
+	e.String(l.NextHop)
+	encodeHosts(e, l.Hosts)
+	encodeUser(e, l.User)
+	e.String(l.Detail)
+}
+
+func (l *Leaf) decodeFrom(d *wire.Decoder) {
+	l.Parent = int(d.U32())
+	l.Recipient.DecodeFrom(d)
+	l.Expanded = d.Bool()
+	if d.Bool() {
+		l.Verdict.DecodeFrom(d)
+	}
+	l.By = d.String(maxName)
+	l.Transport = d.String(maxName)
+	l.NextHop = d.String(maxName)
+	l.Hosts = decodeHosts(d)
+	l.User = decodeUser(d)
+	l.Detail = d.String(maxName)
+}
+
+func encodeHosts(e *wire.Encoder, hosts []Host) {
+	e.Count(len(hosts))
+	for _, h := range hosts {
+		e.String(h.Name)
+		addr, _ := h.Addr.MarshalBinary()
+		e.Bytes(addr)
+		e.U16(h.Pref)
+		e.Bool(h.Local)
+	}
+}
+
+func decodeHosts(d *wire.Decoder) []Host {
+	n := d.Count(1000, 8)
+	if n == 0 {
+		return nil
+	}
+	hosts := make([]Host, n)
+	for i := range hosts {
+		hosts[i].Name = d.String(maxName)
+		if err := hosts[i].Addr.UnmarshalBinary(d.Bytes(64)); err != nil {
+			d.Fail("host address: %v", err)
+		}
+		hosts[i].Pref = d.U16()
+		hosts[i].Local = d.Bool()
+	}
+	return hosts
+}
+
+func encodeUser(e *wire.Encoder, u *User) {
+	e.Bool(u != nil)
+	if u != nil {
+		e.String(u.Name)
+		e.U32(u.UID)
+		e.U32(u.GID)
+		e.String(u.Home)
+	}
+}
+
+func decodeUser(d *wire.Decoder) *User {
+	if !d.Bool() {
+		return nil
+	}
+	return &User{Name: d.String(maxName), UID: d.U32(), GID: d.U32(), Home: d.String(4096)}
+}

@@ -1,0 +1,339 @@
+// Package settings is the configuration in force as every process sees it:
+// plain structs with their defaults. pkg/config reads the administrator's TOML
+// into them and checks it; master hands the result to each daemon as JSON, so
+// that no daemon links or runs a configuration parser.
+//
+// Each field's comment is its documentation: the manual page, the sample file
+// and `mtactl config help` are generated from it. A field's first sentence says
+// what it is, its default is what Default puts there.
+package settings
+
+import "strings"
+
+// Settings is one whole configuration.
+type Settings struct {
+	// Hostname is this machine's mail name: it greets, signs Received fields
+	// and Message-IDs. Default: the machine's own fully qualified name.
+	Hostname string `toml:"hostname" json:"hostname"`
+	// Postmaster receives what nobody else can be told: failing reports, mail
+	// for the bare address <postmaster>.
+	Postmaster string `toml:"postmaster" json:"postmaster"`
+	// PrivilegeSeparation is "auto" (on for the installed instance started as
+	// root, off for a private one), "on" (root required) or "off".
+	PrivilegeSeparation string `toml:"privilege_separation" json:"privilege_separation"`
+
+	Domains    Domains              `toml:"domains" json:"domains"`
+	Listen     []Listen             `toml:"listen" json:"listen"`
+	Directors  []Director           `toml:"director" json:"director"`
+	Routers    []Router             `toml:"router" json:"router"`
+	Transports map[string]Transport `toml:"transport" json:"transport"`
+	Retry      Retry                `toml:"retry" json:"retry"`
+	Reports    Reports              `toml:"reports" json:"reports"`
+	Limits     Limits               `toml:"limits" json:"limits"`
+	DNS        DNS                  `toml:"dns" json:"dns"`
+	Spool      Spool                `toml:"spool" json:"spool"`
+	Log        Log                  `toml:"log" json:"log"`
+	Users      Users                `toml:"users" json:"users"`
+
+	// Instance is where everything lies; filled in by the loader, never read
+	// from the file.
+	Instance Instance `toml:"-" json:"instance"`
+}
+
+// Instance names the directories of one instance (absolute paths).
+type Instance struct {
+	Private bool   `json:"private"` // made with mtactl -C DIR
+	Dir     string `json:"dir"`     // DIR of a private instance, else ""
+	Etc     string `json:"etc"`
+	Spool   string `json:"spool"`
+	DB      string `json:"db"`
+	Run     string `json:"run"`
+	Log     string `json:"log"`
+	Mail    string `json:"mail"`
+	Libexec string `json:"libexec"` // where the daemons' binaries are
+	// Separate is true when processes switch to the users of Users.
+	Separate bool `json:"separate"`
+}
+
+// Users names the system users and groups of a separated instance.
+type Users struct {
+	// Main runs cleanup, dispatch, bounce and qmgr and owns the spool.
+	Main string `toml:"main" json:"main"`
+	// In runs smtpd.
+	In string `toml:"in" json:"in"`
+	// Out runs smtp-client.
+	Out string `toml:"out" json:"out"`
+	// Route runs router.
+	Route string `toml:"route" json:"route"`
+	// DropGroup is the group of pickup: who has it may hand in local mail.
+	DropGroup string `toml:"drop_group" json:"drop_group"`
+	// AdminGroup may use the control sockets beside root.
+	AdminGroup string `toml:"admin_group" json:"admin_group"`
+}
+
+// Domains says for whom mail is taken. Patterns: exact names, "*.domain",
+// "/regular expression/"; for Trusted addresses and CIDR.
+type Domains struct {
+	// Local domains are handled by directors. Default: the hostname and
+	// localhost.
+	Local []string `toml:"local" json:"local"`
+	// Relay domains are accepted from anyone and routed on (backup MX).
+	Relay []string `toml:"relay" json:"relay"`
+	// Trusted networks may relay to anywhere. Default: this machine.
+	Trusted []string `toml:"trusted" json:"trusted"`
+}
+
+// Listen is one listening socket of smtpd.
+type Listen struct {
+	// Name appears in logs and conditions.
+	Name string `toml:"name" json:"name"`
+	// Address is host:port, ":port" for all addresses; port 0 picks a free one.
+	Address string `toml:"address" json:"address"`
+	// MaxConnections bounds the sessions of this listener.
+	MaxConnections int `toml:"max_connections" json:"max_connections"`
+	// MaxPerClient bounds the sessions of one client address (a /64 in IPv6).
+	MaxPerClient int `toml:"max_per_client" json:"max_per_client"`
+	// BareNewline is "refuse" (550 5.6.0) or "normalize" (made CRLF) for a CR
+	// or LF that stands alone in a message. Neither ever ends a message.
+	BareNewline string `toml:"bare_newline" json:"bare_newline"`
+	// Qualify is the domain added to bare addresses; "" refuses them (save
+	// <postmaster>).
+	Qualify string `toml:"qualify" json:"qualify"`
+	// Trusted lists networks that may relay through this listener, instead of
+	// domains.trusted. Unset: domains.trusted.
+	Trusted []string `toml:"trusted" json:"trusted"`
+	// Submission marks a listener for one's own users: missing header fields
+	// are completed as for local submission.
+	Submission bool `toml:"submission" json:"submission"`
+	// MinRate is the least rate in bytes per second that a client must keep up
+	// while it sends a message; the slowest are shed first when the listener is full.
+	MinRate Size `toml:"min_rate" json:"min_rate"`
+	// Banner is added to the greeting behind the hostname.
+	Banner string `toml:"banner" json:"banner"`
+}
+
+// Director handles local addresses, in order.
+type Director struct {
+	// Name appears in logs and explanations.
+	Name string `toml:"name" json:"name"`
+	// Driver is aliasfile, user or smartuser.
+	Driver string `toml:"driver" json:"driver"`
+	// Domains limits the director to some local domains (patterns).
+	Domains []string `toml:"domains" json:"domains"`
+	// LocalParts limits it to some local parts (patterns).
+	LocalParts []string `toml:"local_parts" json:"local_parts"`
+	// File is the alias file (aliasfile) or the virtual user table (user); a
+	// relative path lies in the instance's etc.
+	File string `toml:"file" json:"file"`
+	// Optional makes an absent File decline instead of defer.
+	Optional bool `toml:"optional" json:"optional"`
+	// Source is "system" (the password file) or "table" (File) for user.
+	Source string `toml:"source" json:"source"`
+	// Transport names the transport for what this director accepts.
+	Transport string `toml:"transport" json:"transport"`
+	// PipeTransport and FileTransport serve "|command" and "/file" of an alias.
+	PipeTransport string `toml:"pipe_transport" json:"pipe_transport"`
+	// FileTransport: see PipeTransport.
+	FileTransport string `toml:"file_transport" json:"file_transport"`
+	// AllowPipes lets an alias run commands.
+	AllowPipes bool `toml:"allow_pipes" json:"allow_pipes"`
+	// AllowFiles lets an alias name files.
+	AllowFiles bool `toml:"allow_files" json:"allow_files"`
+	// User runs pipes and writes files of this director, "" = nobody.
+	User string `toml:"user" json:"user"`
+	// Address is the new address of smartuser.
+	Address string `toml:"address" json:"address"`
+	// Separator splits "user+detail"; "" turns it off.
+	Separator string `toml:"separator" json:"separator"`
+	// ErrorsTo is where reports go for what this director redirects.
+	ErrorsTo string `toml:"errors_to" json:"errors_to"`
+}
+
+// Router handles remote addresses, in order.
+type Router struct {
+	// Name appears in logs and explanations.
+	Name string `toml:"name" json:"name"`
+	// Driver is mx, table, smarthost or literal.
+	Driver string `toml:"driver" json:"driver"`
+	// Domains limits the router to some domains (patterns).
+	Domains []string `toml:"domains" json:"domains"`
+	// File maps domains to hosts (table): "domain host[:port] [host...]" a line.
+	File string `toml:"file" json:"file"`
+	// Hosts are tried in order (smarthost): "host", "host:port", "[host]" (no
+	// MX lookup), "[192.0.2.1]:25".
+	Hosts []string `toml:"hosts" json:"hosts"`
+	// Map is a table written in place: domain = "host[:port] ...".
+	Map map[string]string `toml:"map" json:"map"`
+	// Port is the port where none is named. Default 25.
+	Port int `toml:"port" json:"port"`
+	// Transport names the transport.
+	Transport string `toml:"transport" json:"transport"`
+	// MXOnly forbids the fallback to A and AAAA for these domains (patterns).
+	MXOnly []string `toml:"mx_only" json:"mx_only"`
+	// MXOnlyExcept are exceptions to MXOnly.
+	MXOnlyExcept []string `toml:"mx_only_except" json:"mx_only_except"`
+}
+
+// Transport says how to deliver.
+type Transport struct {
+	// Driver is smtp, lmtp, maildir, mbox, pipe or discard.
+	Driver string `toml:"driver" json:"driver"`
+
+	// ConnectionsPerHost bounds simultaneous connections to one destination (smtp, lmtp).
+	ConnectionsPerHost int `toml:"connections_per_host" json:"connections_per_host"`
+	// MaxRecipients bounds the recipients of one transaction.
+	MaxRecipients int `toml:"max_recipients" json:"max_recipients"`
+	// Concurrency bounds the transport's simultaneous deliveries; 0 = limits.deliveries.
+	Concurrency int `toml:"concurrency" json:"concurrency"`
+	// SourceAddresses are used for outgoing connections (one for each family).
+	SourceAddresses []string `toml:"source_addresses" json:"source_addresses"`
+	// HELO is the name given to servers; "" = hostname.
+	HELO string `toml:"helo" json:"helo"`
+	// TLS is "opportunistic" or "off".
+	TLS string `toml:"tls" json:"tls"`
+	// Socket is the Unix socket of an LMTP server; "" = the route's hosts.
+	Socket string `toml:"socket" json:"socket"`
+	// Host is where an lmtp transport connects when no router names hosts.
+	Host string `toml:"host" json:"host"`
+	// ConnectTimeout bounds each connection attempt.
+	ConnectTimeout Duration `toml:"connect_timeout" json:"connect_timeout"`
+	// ConnectionMaxUses, ConnectionMaxAge and ConnectionIdle bound the reuse
+	// of a connection.
+	ConnectionMaxUses int `toml:"connection_max_uses" json:"connection_max_uses"`
+	// ConnectionMaxAge: see ConnectionMaxUses.
+	ConnectionMaxAge Duration `toml:"connection_max_age" json:"connection_max_age"`
+	// ConnectionIdle: see ConnectionMaxUses.
+	ConnectionIdle Duration `toml:"connection_idle" json:"connection_idle"`
+	// TimeoutScale multiplies the reply time-outs of RFC 5321, section
+	// 4.5.3.2, in percent; 100 is the standard. Tests use less.
+	TimeoutScale int `toml:"timeout_scale" json:"timeout_scale"`
+
+	// Path is the mailbox (maildir, mbox): {home} {user} {local_part} {domain}
+	// {detail} {mail} are filled in; each value must be one path component.
+	Path string `toml:"path" json:"path"`
+	// Command is the argument list of a pipe; placeholders {local_part} {domain}
+	// {sender} {recipient} {user} {home} {detail} may each be (part of) one argument.
+	Command []string `toml:"command" json:"command"`
+	// User is who writes or runs; "" = the user the director found.
+	User string `toml:"user" json:"user"`
+	// Timeout bounds a pipe's command.
+	Timeout Duration `toml:"timeout" json:"timeout"`
+	// MaxOutput is how much of a command's output is kept for the report.
+	MaxOutput Size `toml:"max_output" json:"max_output"`
+	// Umask of files made, octal as a string. Default "077".
+	Umask string `toml:"umask" json:"umask"`
+	// Environment adds NAME=value to a pipe's environment.
+	Environment []string `toml:"environment" json:"environment"`
+}
+
+// Retry is the default retry rule: the wait starts at First, grows by Factor
+// to at most Max, and mail is given up after GiveUp.
+type Retry struct {
+	// First is the wait after the first failure.
+	First Duration `toml:"first" json:"first"`
+	// Factor multiplies the wait after each further one.
+	Factor float64 `toml:"factor" json:"factor"`
+	// Max is the longest wait.
+	Max Duration `toml:"max" json:"max"`
+	// GiveUp is the age at which mail is returned.
+	GiveUp Duration `toml:"give_up" json:"give_up"`
+	// GiveUpBounces is the same for the suite's own reports.
+	GiveUpBounces Duration `toml:"give_up_bounces" json:"give_up_bounces"`
+}
+
+// Reports governs delivery reports.
+type Reports struct {
+	// DelayWarnings are the ages at which the sender is told of a delay; none = never.
+	DelayWarnings []Duration `toml:"delay_warnings" json:"delay_warnings"`
+	// MaxReturned is the size above which only the header is returned.
+	MaxReturned Size `toml:"max_returned" json:"max_returned"`
+	// Contact is named in reports as whom to ask; "" = postmaster at the hostname.
+	Contact string `toml:"contact" json:"contact"`
+}
+
+// Limits bound what the suite takes and does.
+type Limits struct {
+	// MessageSize is the largest message taken.
+	MessageSize Size `toml:"message_size" json:"message_size"`
+	// Recipients is the most recipients of one SMTP transaction.
+	Recipients int `toml:"recipients" json:"recipients"`
+	// Deliveries bounds simultaneous deliveries of all transports together.
+	Deliveries int `toml:"deliveries" json:"deliveries"`
+	// PerDestination bounds simultaneous deliveries to one next hop.
+	PerDestination int `toml:"per_destination" json:"per_destination"`
+	// LocalChildren bounds local-deliver's children, PerUser those of one user.
+	LocalChildren int `toml:"local_children" json:"local_children"`
+	// PerUser: see LocalChildren.
+	PerUser int `toml:"per_user" json:"per_user"`
+	// HeaderSize bounds a message's header.
+	HeaderSize Size `toml:"header_size" json:"header_size"`
+	// HeaderFields bounds its number of fields.
+	HeaderFields int `toml:"header_fields" json:"header_fields"`
+	// Hops is the number of Received fields at which a message counts as looping.
+	Hops int `toml:"hops" json:"hops"`
+	// Errors is the number of bad commands after which smtpd says 421.
+	Errors int `toml:"errors" json:"errors"`
+	// Commands is the number of commands without progress (NOOP, RSET, VRFY ...)
+	// after which smtpd says 421.
+	Commands int `toml:"commands" json:"commands"`
+	// CommandTimeout bounds the wait for a command (RFC 5321, section 4.5.3.2.7).
+	CommandTimeout Duration `toml:"command_timeout" json:"command_timeout"`
+	// DataTimeout bounds the wait for the next block of a message
+	// (RFC 5321, section 4.5.3.2.5).
+	DataTimeout Duration `toml:"data_timeout" json:"data_timeout"`
+	// MessageTimeout bounds the whole of one message's transfer.
+	MessageTimeout Duration `toml:"message_timeout" json:"message_timeout"`
+	// Expansion is the most recipients that one address may expand to.
+	Expansion int `toml:"expansion" json:"expansion"`
+	// DrainTimeout is how long a stopping or replaced process may finish its work.
+	DrainTimeout Duration `toml:"drain_timeout" json:"drain_timeout"`
+}
+
+// DNS is the resolver of router.
+type DNS struct {
+	// Servers are asked in order, "192.0.2.1" or "192.0.2.1:53"; none = those
+	// of /etc/resolv.conf.
+	Servers []string `toml:"servers" json:"servers"`
+	// Timeout bounds one query to one server, Deadline a whole lookup.
+	Timeout Duration `toml:"timeout" json:"timeout"`
+	// Deadline: see Timeout.
+	Deadline Duration `toml:"deadline" json:"deadline"`
+	// CacheSize is the most answers kept.
+	CacheSize int `toml:"cache_size" json:"cache_size"`
+	// MaxTTL and NegativeTTL bound how long answers are kept.
+	MaxTTL Duration `toml:"max_ttl" json:"max_ttl"`
+	// NegativeTTL: see MaxTTL.
+	NegativeTTL Duration `toml:"negative_ttl" json:"negative_ttl"`
+}
+
+// Spool sizes the journal.
+type Spool struct {
+	// SegmentSize is the size of one journal segment.
+	SegmentSize Size `toml:"segment_size" json:"segment_size"`
+	// MaxSegments bounds the journal; beyond it mail is refused for the time being.
+	MaxSegments int `toml:"max_segments" json:"max_segments"`
+	// Reserve is the free space below which mail is refused for the time being.
+	Reserve Size `toml:"reserve" json:"reserve"`
+}
+
+// Log governs the log.
+type Log struct {
+	// Format is "text" (narrow lines) or "json".
+	Format string `toml:"format" json:"format"`
+	// Debug names services that log details, or "all".
+	Debug []string `toml:"debug" json:"debug"`
+}
+
+// IsLMTP and the like are asked by driver name.
+func (t *Transport) IsLMTP() bool { return t.Driver == "lmtp" }
+
+// Contact is the address named in reports.
+func (s *Settings) Contact() string {
+	if s.Reports.Contact != "" {
+		return s.Reports.Contact
+	}
+	if strings.Contains(s.Postmaster, "@") {
+		return s.Postmaster
+	}
+	return "postmaster@" + s.Hostname
+}
