@@ -310,6 +310,8 @@ func TestCreditsBoundCallsUnderWay(t *testing.T) {
 		})
 	}
 	wg.Wait()
+	mu.Lock()
+	defer mu.Unlock()
 	if most > 3 {
 		t.Fatalf("%d calls under way with 3 credits", most)
 	}

@@ -1,6 +1,7 @@
 package ipc
 
 import (
+	"errors"
 	"io"
 	"net"
 	"os"
@@ -110,6 +111,8 @@ func (rd *reader) read(p []byte) (int, error) {
 		}
 	}
 	switch {
+	case errors.Is(err, io.EOF):
+		return 0, io.EOF // without the address that net wraps around it
 	case err != nil:
 		return 0, err
 	case flags&unix.MSG_CTRUNC != 0:
