@@ -16,7 +16,6 @@ const maxColumns = 78
 
 // Session is what the `with` keyword of a Received field tells.
 type Session struct {
-	Local    bool // from a program on this host; the others do not count then
 	LMTP     bool // RFC 2033
 	Extended bool // EHLO, not HELO
 	TLS      bool
@@ -24,12 +23,13 @@ type Session struct {
 	UTF8     bool // SMTPUTF8 was asked for
 }
 
+// WithLocal is the keyword for messages of programs on this host.
+const WithLocal = "local"
+
 // With is the keyword: RFC 3848, section 1, and RFC 6531, section 4.3.
 func (s Session) With() string {
 	word := "ESMTP"
 	switch {
-	case s.Local:
-		return "local"
 	case !s.Extended && !s.LMTP:
 		return "SMTP" // RFC 3848 has no keyword for HELO with TLS
 	case s.UTF8 && s.LMTP:
@@ -53,11 +53,11 @@ type Trace struct {
 	Helo     untrusted.Text   // what the client called itself
 	PeerName untrusted.Text   // its name in DNS, checked forward; may be empty
 	PeerAddr netip.Addr       // invalid for a local program
-	User     untrusted.Text   // a local program's user; not told of network clients
+	User     untrusted.Text   // a local program's user; told only without PeerAddr
 	TLS      string           // version and cipher suite, "" without
 	By       string           // our host name
 	Via      string           // "" for TCP (RFC 5321, section 4.4: Via is for others)
-	Session  Session          // gives the with keyword
+	With     string           // WithLocal or what Session.With gives; "" is left out
 	ID       queueid.ID       // zero is left out
 	For      mailaddr.Address // only for a single recipient, as others need not know; null is left out
 	Time     time.Time
@@ -73,16 +73,18 @@ func Received(t Trace) []byte {
 	if t.TLS != "" {
 		words = append(words, "("+comment(untrusted.From("using "+t.TLS))+")")
 	}
-	words = append(words, "by "+t.By)
-	if t.Session.Local {
+	words = append(words, "by "+atom(t.By))
+	if !t.PeerAddr.IsValid() && !t.User.IsEmpty() {
 		words = append(words, "(Filbert, from user "+comment(t.User)+")")
 	} else {
 		words = append(words, "(Filbert)")
 	}
 	if t.Via != "" {
-		words = append(words, "via "+t.Via)
+		words = append(words, "via "+atom(t.Via))
 	}
-	words = append(words, "with "+t.Session.With())
+	if t.With != "" {
+		words = append(words, "with "+atom(t.With))
+	}
 	if !t.ID.IsZero() {
 		words = append(words, "id "+t.ID.String())
 	}
@@ -123,6 +125,20 @@ func addressLiteral(ip netip.Addr) string {
 		return "[" + ip.String() + "]"
 	}
 	return "[IPv6:" + ip.String() + "]"
+}
+
+// atom keeps letters, digits and what host names and keywords have beside
+// them. By, Via and With are our own words, yet they too have crossed a socket.
+func atom(s string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case 'a' <= r && r <= 'z', 'A' <= r && r <= 'Z', '0' <= r && r <= '9':
+			return r
+		case strings.ContainsRune("-_.:[]", r):
+			return r
+		}
+		return '?'
+	}, s)
 }
 
 // comment makes a peer's text fit for the inside of a comment: printable
