@@ -21,6 +21,7 @@
 // # What is on disk
 //
 //	incoming/.cleanup         locked by the Writer
+//	incoming/.dispatch        locked by the Marker
 //	incoming/NNNNNNNN.j       a segment: SegmentSize bytes, preallocated
 //	incoming/NNNNNNNN.done    its marks
 //	incoming/NNNNNNNN.new     a segment being made (a crash's leftover: removed)
@@ -48,7 +49,8 @@
 //	24  4  flags: 1 = content is in incoming/ID
 //	28  4  length of the envelope
 //	32  8  length of the content
-//	40  8  offset of the first record of the same flush
+//	40  4  index of the first record of the same flush
+//	44  4  zero
 //	48  8  id
 //	56  4  CRC-32C of envelope and content (of the envelope alone with flag 1)
 //	60  4  CRC-32C of the file's content (with flag 1), else 0
@@ -70,7 +72,7 @@
 // A flush that was under way leaves any part of its records. None of them was
 // acknowledged. The whole ones are attempted (their senders will send them
 // again: a duplicate, not a loss), the others dropped. The reader knows them by the
-// flush offset: what fails at or behind the beginning of the last flush was
+// index of the flush: what fails at or behind the beginning of the last flush was
 // torn; what fails before it had been acknowledged, and goes to corrupt/.
 //
 // A Writer that starts never appends to a segment that it finds. It takes fresh

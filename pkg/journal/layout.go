@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"fmt"
 	"hash/crc32"
+	"strconv"
+	"strings"
 
 	"filbert/pkg/queueid"
 )
@@ -25,7 +27,7 @@ const (
 	flagLarge = 1
 
 	// MaxSegmentSize bounds Options.SegmentSize.
-	MaxSegmentSize = 1 << 30
+	MaxSegmentSize = 256 << 20
 	// MaxContent bounds the length of a large file that a record may state.
 	MaxContent = 1 << 40
 )
@@ -99,7 +101,7 @@ type recordHead struct {
 	flags      uint32
 	envelope   uint32
 	content    uint64
-	flush      int64
+	flush      uint32
 	id         queueid.ID
 	bodyCRC    uint32
 	fileCRC    uint32
@@ -115,7 +117,8 @@ func (h *recordHead) put(b []byte) {
 	binary.BigEndian.PutUint32(b[24:], h.flags)
 	binary.BigEndian.PutUint32(b[28:], h.envelope)
 	binary.BigEndian.PutUint64(b[32:], h.content)
-	binary.BigEndian.PutUint64(b[40:], uint64(h.flush))
+	binary.BigEndian.PutUint32(b[40:], h.flush)
+	binary.BigEndian.PutUint32(b[44:], 0)
 	binary.BigEndian.PutUint64(b[48:], uint64(h.id))
 	binary.BigEndian.PutUint32(b[56:], h.bodyCRC)
 	binary.BigEndian.PutUint32(b[60:], h.fileCRC)
@@ -137,7 +140,7 @@ func readRecordHead(b []byte, off, size int64, use segmentHeader) (recordHead, e
 		flags:      binary.BigEndian.Uint32(b[24:]),
 		envelope:   binary.BigEndian.Uint32(b[28:]),
 		content:    binary.BigEndian.Uint64(b[32:]),
-		flush:      int64(binary.BigEndian.Uint64(b[40:])),
+		flush:      binary.BigEndian.Uint32(b[40:]),
 		id:         queueid.ID(binary.BigEndian.Uint64(b[48:])),
 		bodyCRC:    binary.BigEndian.Uint32(b[56:]),
 		fileCRC:    binary.BigEndian.Uint32(b[60:]),
@@ -146,7 +149,7 @@ func readRecordHead(b []byte, off, size int64, use segmentHeader) (recordHead, e
 	case h.tag != use.tag || h.generation != use.generation:
 		return h, fmt.Errorf("record at %d is of another use: %w", off, ErrGone)
 	case h.index > maxIndex || h.flags&^flagLarge != 0 || h.id == 0 || h.content > MaxContent,
-		h.flush < headerBlock || h.flush > off || h.flush%headerBlock != 0,
+		h.flush > h.index || binary.BigEndian.Uint32(b[44:]) != 0,
 		h.flags&flagLarge == 0 && h.content > uint64(size),
 		h.length() > size-off:
 		return h, fmt.Errorf("record at %d states impossible values: %w", off, ErrDamaged)
@@ -166,8 +169,27 @@ func (h *recordHead) length() int64 {
 
 func align(off, to int64) int64 { return (off + to - 1) &^ (to - 1) }
 
-// segmentName is the file name, without the ending, of a segment.
-func segmentName(n uint32) string { return fmt.Sprintf("incoming/%08d", n) }
+// The names below the spool.
+const (
+	incoming   = "incoming"
+	corruptDir = "corrupt"
+	writerLock = incoming + "/.cleanup"
+	markerLock = incoming + "/.dispatch"
+)
+
+func segmentName(n uint32) string { return fmt.Sprintf("%s/%08d.j", incoming, n) }
+func makingName(n uint32) string  { return fmt.Sprintf("%s/%08d.new", incoming, n) }
+func marksName(n uint32) string   { return fmt.Sprintf("%s/%08d.done", incoming, n) }
 
 // largeName is the file of a large message's content.
-func largeName(id queueid.ID) string { return "incoming/" + id.String() }
+func largeName(id queueid.ID) string { return incoming + "/" + id.String() }
+
+// numberOf reads a name in incoming/ with the given ending.
+func numberOf(name, ending string) (uint32, bool) {
+	digits, ok := strings.CutSuffix(name, ending)
+	if !ok || len(digits) != 8 {
+		return 0, false
+	}
+	n, err := strconv.ParseUint(digits, 10, 32)
+	return uint32(n), err == nil && fmt.Sprintf("%08d", n) == digits
+}
