@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"slices"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -14,7 +16,12 @@ type PeerCred struct {
 	PID int32
 	UID uint32
 	GID uint32
+	// Groups are the supplementary groups at the time of the connection.
+	Groups []uint32
 }
+
+// In tells whether the peer is a member of group gid.
+func (p PeerCred) In(gid uint32) bool { return p.GID == gid || slices.Contains(p.Groups, gid) }
 
 // Credentials asks the kernel who is at the other end of c.
 func Credentials(c *net.UnixConn) (PeerCred, error) {
@@ -23,9 +30,11 @@ func Credentials(c *net.UnixConn) (PeerCred, error) {
 		return PeerCred{}, fmt.Errorf("peer credentials: %w", err)
 	}
 	var cred *unix.Ucred
+	var groups []uint32
 	var gerr error
 	err = raw.Control(func(fd uintptr) {
 		cred, gerr = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED)
+		groups = peerGroups(int(fd))
 	})
 	if err == nil {
 		err = gerr
@@ -33,7 +42,24 @@ func Credentials(c *net.UnixConn) (PeerCred, error) {
 	if err != nil {
 		return PeerCred{}, fmt.Errorf("peer credentials: %w", err)
 	}
-	return PeerCred{PID: cred.Pid, UID: cred.Uid, GID: cred.Gid}, nil
+	return PeerCred{PID: cred.Pid, UID: cred.Uid, GID: cred.Gid, Groups: groups}, nil
+}
+
+// maxGroups is the kernel's NGROUPS_MAX times the little of it that people use;
+// who has more groups is taken to have none.
+const maxGroups = 256
+
+// peerGroups asks for the supplementary groups (SO_PEERGROUPS). No answer means
+// none: a group only ever grants something.
+func peerGroups(fd int) []uint32 {
+	var buf [maxGroups]uint32
+	size := uint32(unsafe.Sizeof(buf))
+	_, _, errno := unix.Syscall6(unix.SYS_GETSOCKOPT, uintptr(fd), unix.SOL_SOCKET, unix.SO_PEERGROUPS,
+		uintptr(unsafe.Pointer(&buf)), uintptr(unsafe.Pointer(&size)), 0)
+	if errno != 0 {
+		return nil
+	}
+	return slices.Clone(buf[:size/4])
 }
 
 // Pair makes two connected Unix stream sockets, close-on-exec, as files to be

@@ -147,3 +147,11 @@ func (r *refusal) EncodeTo(e *wire.Encoder) {
 
 // DecodeFrom implements Message.
 func (r *refusal) DecodeFrom(d *wire.Decoder) { r.text = d.String(maxRefusal) }
+
+// DecodeNotice reads the payload of a notice into m, to its last byte.
+func DecodeNotice(kind uint16, payload []byte, m Message) error {
+	if kind != m.Kind() {
+		return violation("notice of kind %d where %d was expected", kind, m.Kind())
+	}
+	return decodeMessage(payload, m)
+}

@@ -1,0 +1,53 @@
+package proto
+
+import "slices"
+
+// Service is the name of a program that master runs.
+type Service string
+
+// The services. The values are the names of their binaries in libexec/.
+const (
+	Master       Service = "master"
+	SMTPD        Service = "smtpd"
+	Cleanup      Service = "cleanup"
+	Dispatch     Service = "dispatch"
+	Router       Service = "router"
+	SMTPClient   Service = "smtp-client"
+	LocalDeliver Service = "local-deliver"
+	Bounce       Service = "bounce"
+	QMgr         Service = "qmgr"
+)
+
+// Arrow is one arrow of the picture: who may call whom.
+type Arrow struct {
+	Caller, Callee Service
+}
+
+// Arrows is the picture as a table. Master makes a connection between two
+// daemons only if it stands here (doc/adr/0001-brokered-arrows.md); the paths
+// that other programs connect to are named in the files of their arrows.
+func Arrows() []Arrow {
+	return []Arrow{
+		{SMTPD, Cleanup},
+		{Bounce, Cleanup},
+		{Cleanup, Dispatch},
+		{QMgr, Dispatch},
+		{Dispatch, Router},
+		{Dispatch, SMTPClient},
+		{Dispatch, LocalDeliver},
+		{Dispatch, Bounce},
+		{Dispatch, QMgr},
+		{Master, Router}, // mtactl explain
+	}
+}
+
+// MayCall tells whether an arrow leads from caller to callee.
+func MayCall(caller, callee Service) bool {
+	return slices.Contains(Arrows(), Arrow{caller, callee})
+}
+
+// The callers that reach a service by a path and not through master, as
+// ipc.Call.Caller names them.
+const (
+	CallerPickup = "pickup" // run/submit/cleanup
+)

@@ -1,0 +1,167 @@
+package service
+
+import (
+	"context"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"filbert/pkg/event"
+	"filbert/pkg/ipc"
+	"filbert/pkg/privsep"
+	"filbert/pkg/proto"
+	"filbert/pkg/settings"
+)
+
+// Daemon is what a service package implements.
+type Daemon interface {
+	// Open opens what needs privilege or the file system, and recovers.
+	Open(p *Process) error
+	// Confinement says what the process may still do afterwards. Its zero
+	// Identity is filled in with the user that master names.
+	Confinement(p *Process) privsep.Spec
+	// Serve works until p.Draining is closed, finishes what it has, and
+	// returns; ctx is done when finishing has taken too long. Returning before
+	// Draining is closed is an error of the daemon.
+	Serve(ctx context.Context, p *Process) error
+}
+
+// NamedListener is a listening socket that master bound.
+type NamedListener struct {
+	Kind    proto.ListenerKind
+	Name    string // of settings.Listen, or of the path socket
+	Address string // as bound
+	net.Listener
+}
+
+// Wiring is what a process gets from outside: from master in Main, from a
+// test in servicetest.
+type Wiring struct {
+	Start     proto.Start // Settings and Listeners are not looked at
+	Settings  *settings.Settings
+	Log       *event.Log
+	Listeners []NamedListener
+	// Dial connects to another service.
+	Dial func(ctx context.Context, callee proto.Service) (*net.UnixConn, error)
+}
+
+// Process is a running daemon's side of the suite.
+type Process struct {
+	Log   *event.Log
+	Board *Scoreboard
+
+	wiring   Wiring
+	settings atomic.Pointer[settings.Settings]
+
+	ctx      context.Context // done when draining has taken too long
+	cancel   context.CancelFunc
+	draining chan struct{}
+
+	mu        sync.Mutex
+	reloads   []func(*settings.Settings)
+	acceptors []acceptor
+	parked    []parkedConn // came before their acceptor
+	clients   []*ipc.Client
+	drained   bool
+}
+
+// New makes a process from its wiring. Daemons get theirs from Main.
+func New(w Wiring) *Process {
+	p := &Process{
+		Log:      w.Log,
+		Board:    NewScoreboard(time.Now),
+		wiring:   w,
+		draining: make(chan struct{}),
+	}
+	p.settings.Store(w.Settings)
+	p.ctx, p.cancel = context.WithCancel(context.Background())
+	return p
+}
+
+// Name is the service's name.
+func (p *Process) Name() string { return string(p.wiring.Start.Service) }
+
+// Generation counts reloads; it tells a replaced process from its successor.
+func (p *Process) Generation() uint32 { return p.wiring.Start.Generation }
+
+// Settings is the configuration in force. It is shared: nobody changes it.
+func (p *Process) Settings() *settings.Settings { return p.settings.Load() }
+
+// Listeners are the listening sockets that master bound for this daemon.
+func (p *Process) Listeners() []NamedListener { return p.wiring.Listeners }
+
+// EmptyDir is an empty directory for privsep.Spec.Chroot, "" in an instance
+// that does not separate its users.
+func (p *Process) EmptyDir() string {
+	if !p.wiring.Start.Separate {
+		return ""
+	}
+	return p.wiring.Start.EmptyDir
+}
+
+// OnReload registers f to be called with each new configuration, after
+// Settings returns it. f must not block for long.
+func (p *Process) OnReload(f func(*settings.Settings)) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.reloads = append(p.reloads, f)
+}
+
+// Reload puts a new configuration in force.
+func (p *Process) Reload(s *settings.Settings) {
+	p.settings.Store(s)
+	p.mu.Lock()
+	reloads := p.reloads
+	p.mu.Unlock()
+	for _, f := range reloads {
+		f(s)
+	}
+}
+
+// Draining is closed when the daemon has to finish and return from Serve.
+func (p *Process) Draining() <-chan struct{} { return p.draining }
+
+// Drain begins the end: the daemon has bound to finish.
+func (p *Process) Drain(bound time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.drained {
+		return
+	}
+	p.drained = true
+	close(p.draining)
+	time.AfterFunc(bound, p.cancel)
+}
+
+// Context is done when draining has taken too long.
+func (p *Process) Context() context.Context { return p.ctx }
+
+// Close ends clients and connections. It is called after Serve.
+func (p *Process) Close() {
+	p.cancel()
+	p.mu.Lock()
+	clients, parked := p.clients, p.parked
+	p.clients, p.parked = nil, nil
+	p.mu.Unlock()
+	for _, c := range clients {
+		c.Close()
+	}
+	for _, c := range parked {
+		c.conn.Close()
+	}
+}
+
+// Admin tells whether a peer may use this instance's control sockets: root,
+// the instance's owner, or a member of the administrators' group.
+func (p *Process) Admin(peer ipc.PeerCred) bool {
+	return MayAdminister(peer, p.wiring.Start.AdminUID, p.wiring.Start.AdminGID)
+}
+
+// NoGroup is an AdminGID that nobody has.
+const NoGroup = ^uint32(0)
+
+// MayAdminister is the rule of every control socket.
+func MayAdminister(peer ipc.PeerCred, ownerUID, adminGID uint32) bool {
+	return peer.UID == 0 || peer.UID == ownerUID || adminGID != NoGroup && peer.In(adminGID)
+}
