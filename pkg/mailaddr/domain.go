@@ -3,6 +3,7 @@ package mailaddr
 import (
 	"net/netip"
 	"strings"
+	"unicode"
 
 	"golang.org/x/net/idna"
 )
@@ -62,6 +63,9 @@ func canonicalUDomain(s string) (string, error) {
 	if isASCII(u) {
 		return u, nil
 	}
+	if err := checkULetters(u); err != nil {
+		return "", err
+	}
 	// Mapping twice must change nothing more: an address has one form.
 	if again, err := idna.Lookup.ToUnicode(u); err != nil || again != u {
 		return "", syntax("domain has no stable form under IDNA")
@@ -70,6 +74,19 @@ func canonicalUDomain(s string) (string, error) {
 		return "", err
 	}
 	return u, nil
+}
+
+// checkULetters holds U-labels to letters, marks and digits, and the
+// characters that RFC 5892, appendix A, adds by context. The mapping alone
+// lets symbols pass, among them slashes and dots that are not ASCII.
+func checkULetters(u string) error {
+	const byContext = "\u00b7\u0375\u05f3\u05f4\u30fb\u200c\u200d"
+	for _, r := range u {
+		if r >= 0x80 && !unicode.In(r, unicode.L, unicode.M, unicode.Nd) && !strings.ContainsRune(byContext, r) {
+			return syntax("character %U in the domain", r)
+		}
+	}
+	return nil
 }
 
 func toASCII(u string) (string, error) {

@@ -165,9 +165,7 @@ func (p *listParser) angle() error {
 // checkRoute looks at what stands before the colon in angle brackets: domains
 // with @ before them and commas between (RFC 5322, section 4.4: obs-route).
 func checkRoute(words []token) error {
-	if len(words) == 0 {
-		return syntax("bad source route")
-	}
+	hops := 0
 	for i := 0; i < len(words); {
 		if words[i].kind == ',' {
 			i++
@@ -184,6 +182,10 @@ func checkRoute(words []token) error {
 			return err
 		}
 		i = end
+		hops++
+	}
+	if hops == 0 {
+		return syntax("bad source route")
 	}
 	return nil
 }
