@@ -229,22 +229,29 @@ func (*ReopenLog) EncodeTo(*wire.Encoder) {}
 // DecodeFrom reads nothing.
 func (*ReopenLog) DecodeFrom(*wire.Decoder) {}
 
-// Drain asks a daemon to finish and end.
+// Drain asks a daemon to finish and end. A later one may only hasten it.
 type Drain struct {
 	Bound time.Duration // after this master kills it
+	// Replaced: a successor serves already; only the daemon's own clients are
+	// left, and they may finish in peace.
+	Replaced bool
 }
 
 // Kind is KindDrain.
 func (*Drain) Kind() uint16 { return KindDrain }
 
 // EncodeTo appends the message.
-func (m *Drain) EncodeTo(e *wire.Encoder) { e.I64(int64(m.Bound)) }
+func (m *Drain) EncodeTo(e *wire.Encoder) {
+	e.I64(int64(m.Bound))
+	e.Bool(m.Replaced)
+}
 
 // DecodeFrom reads it.
 func (m *Drain) DecodeFrom(d *wire.Decoder) {
 	if m.Bound = time.Duration(d.I64()); m.Bound < 0 {
 		d.Fail("negative bound")
 	}
+	m.Replaced = d.Bool()
 }
 
 // Done says that what was asked has been done.

@@ -119,7 +119,11 @@ func (c *control) act(p *Process, call *ipc.Call) {
 	case proto.KindDrain:
 		var m proto.Drain
 		if err = call.Decode(&m); err == nil {
-			p.Drain(m.Bound)
+			why := Stop
+			if m.Replaced {
+				why = Replaced
+			}
+			p.Drain(m.Bound, why)
 		}
 	default:
 		err = call.Violation(fmt.Errorf("call of unknown kind %d", call.Kind))

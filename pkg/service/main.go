@@ -153,7 +153,7 @@ func drainOnSignal(p *Process) {
 	signal.Notify(term, syscall.SIGTERM)
 	go func() {
 		<-term
-		p.Drain(p.Settings().Limits.DrainTimeout.D())
+		p.Drain(p.Settings().Limits.DrainTimeout.D(), Stop)
 	}()
 }
 

@@ -57,6 +57,7 @@ type Process struct {
 	ctx      context.Context // done when draining has taken too long
 	cancel   context.CancelFunc
 	draining chan struct{}
+	stopping chan struct{}
 
 	mu        sync.Mutex
 	reloads   []func(*settings.Settings)
@@ -64,6 +65,9 @@ type Process struct {
 	parked    []parkedConn // came before their acceptor
 	clients   []*ipc.Client
 	drained   bool
+	stopped   bool
+	overdue   *time.Timer // ends ctx
+	until     time.Time   // when it does
 }
 
 // New makes a process from its wiring. Daemons get theirs from Main.
@@ -73,6 +77,7 @@ func New(w Wiring) *Process {
 		Board:    NewScoreboard(time.Now),
 		wiring:   w,
 		draining: make(chan struct{}),
+		stopping: make(chan struct{}),
 	}
 	p.settings.Store(w.Settings)
 	p.ctx, p.cancel = context.WithCancel(context.Background())
@@ -119,19 +124,45 @@ func (p *Process) Reload(s *settings.Settings) {
 	}
 }
 
-// Draining is closed when the daemon has to finish and return from Serve.
+// Draining is closed when the daemon has to take nothing new, finish what it
+// has, and return from Serve.
 func (p *Process) Draining() <-chan struct{} { return p.draining }
 
-// Drain begins the end: the daemon has bound to finish.
-func (p *Process) Drain(bound time.Duration) {
+// Stopping is closed when the suite stops: together with Draining, or later. In
+// between a successor serves already, and what this process still has (the
+// sessions of smtpd) may go on as before.
+func (p *Process) Stopping() <-chan struct{} { return p.stopping }
+
+// DrainReason is why a process drains.
+type DrainReason int
+
+const (
+	// Stop: the suite ends.
+	Stop DrainReason = iota
+	// Replaced: a successor has taken over.
+	Replaced
+)
+
+// Drain begins the end: the daemon has bound to finish. A second call may
+// hasten it.
+func (p *Process) Drain(bound time.Duration, why DrainReason) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.drained {
-		return
+	if !p.drained {
+		p.drained = true
+		close(p.draining)
 	}
-	p.drained = true
-	close(p.draining)
-	time.AfterFunc(bound, p.cancel)
+	if why == Stop && !p.stopped {
+		p.stopped = true
+		close(p.stopping)
+	}
+	until := time.Now().Add(bound)
+	if p.overdue == nil {
+		p.overdue, p.until = time.AfterFunc(bound, p.cancel), until
+	} else if until.Before(p.until) {
+		p.overdue.Reset(bound)
+		p.until = until
+	}
 }
 
 // Context is done when draining has taken too long.

@@ -161,9 +161,24 @@ func TestReloadIsSeenBySettingsAndHooks(t *testing.T) {
 func TestDrainBoundEndsTheContext(t *testing.T) {
 	p := service.New(service.Wiring{Settings: settings.Default()})
 	defer p.Close()
-	p.Drain(0)
-	p.Drain(time.Hour) // the first counts
+	p.Drain(0, service.Stop)
+	p.Drain(time.Hour, service.Stop) // no second chance
 	<-p.Draining()
+	<-p.Context().Done()
+}
+
+func TestReplacedProcessStopsOnlyWhenTheSuiteDoes(t *testing.T) {
+	p := service.New(service.Wiring{Settings: settings.Default()})
+	defer p.Close()
+	p.Drain(time.Hour, service.Replaced)
+	<-p.Draining()
+	select {
+	case <-p.Stopping():
+		t.Fatal("a replaced process was told to stop")
+	default:
+	}
+	p.Drain(0, service.Stop)
+	<-p.Stopping()
 	<-p.Context().Done()
 }
 

@@ -136,7 +136,7 @@ func (s *Suite) Stop(name proto.Service) error {
 	if r == nil {
 		return nil
 	}
-	r.process.Drain(stopBound)
+	r.process.Drain(stopBound, service.Stop)
 	err := <-r.ended
 	r.process.Close()
 	return err
