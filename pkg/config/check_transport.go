@@ -1,0 +1,171 @@
+package config
+
+import (
+	"fmt"
+	"net/netip"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"filbert/pkg/settings"
+)
+
+var (
+	remoteDrivers = []string{"smtp", "lmtp"}
+	localDrivers  = []string{"maildir", "mbox", "pipe"}
+	pathDrivers   = []string{"maildir", "mbox"}
+	pipeDriver    = []string{"pipe"}
+	lmtpDriver    = []string{"lmtp"}
+)
+
+var transportOptions = map[string][]string{
+	"connections_per_host": remoteDrivers,
+	"max_recipients":       remoteDrivers,
+	"source_addresses":     remoteDrivers,
+	"helo":                 remoteDrivers,
+	"tls":                  remoteDrivers,
+	"connect_timeout":      remoteDrivers,
+	"connection_max_uses":  remoteDrivers,
+	"connection_max_age":   remoteDrivers,
+	"connection_idle":      remoteDrivers,
+	"timeout_scale":        remoteDrivers,
+	"socket":               lmtpDriver,
+	"host":                 lmtpDriver,
+	"path":                 pathDrivers,
+	"command":              pipeDriver,
+	"timeout":              pipeDriver,
+	"max_output":           pipeDriver,
+	"environment":          pipeDriver,
+	"user":                 localDrivers,
+	"umask":                localDrivers,
+	"writable_home":        pathDrivers,
+}
+
+func (c *checker) checkTransports() {
+	for _, name := range sortedKeys(c.s.Transports) {
+		t := c.s.Transports[name]
+		path := "transport." + name
+		if !c.isSet(path) {
+			continue // built in
+		}
+		if !isWord(name) {
+			c.bad(path, fmt.Sprintf("%q has characters that a name may not have", name), "use letters, digits, - _ . and :")
+		}
+		if !c.oneOf(path+".driver", t.Driver, "smtp", "lmtp", "maildir", "mbox", "pipe", "discard") {
+			continue
+		}
+		c.onlyFor(path, t.Driver, transportOptions)
+		c.between(path+".concurrency", t.Concurrency, 0, 100_000)
+		switch t.Driver {
+		case "smtp", "lmtp":
+			c.remoteTransport(path, &t)
+		case "maildir", "mbox":
+			c.mailboxPath(path+".path", &t)
+			c.oneOf(path+".writable_home", t.WritableHome, "defer", "allow")
+			c.localTransport(path, &t)
+		case "pipe":
+			c.command(path, &t)
+			c.localTransport(path, &t)
+		}
+	}
+}
+
+func (c *checker) remoteTransport(path string, t *settings.Transport) {
+	c.between(path+".connections_per_host", t.ConnectionsPerHost, 1, 100_000)
+	c.between(path+".max_recipients", t.MaxRecipients, 1, 100_000)
+	c.between(path+".connection_max_uses", t.ConnectionMaxUses, 1, 1_000_000)
+	c.between(path+".timeout_scale", t.TimeoutScale, 1, 1000)
+	c.longerThan0(path+".connect_timeout", t.ConnectTimeout)
+	c.longerThan0(path+".connection_max_age", t.ConnectionMaxAge)
+	c.longerThan0(path+".connection_idle", t.ConnectionIdle)
+	c.oneOf(path+".tls", t.TLS, "opportunistic", "off")
+	if t.HELO != "" && !isDomain(t.HELO) && !strings.HasPrefix(canonicalDomain(t.HELO), "[") {
+		c.bad(path+".helo", fmt.Sprintf("%q is no host name", t.HELO), "write the name that the address you send from resolves to")
+	}
+	if t.Socket != "" && t.Host != "" {
+		c.bad(path+".host", "is set beside socket", "a server is reached in one way: remove one of the two")
+	}
+	if t.Socket != "" && !filepath.IsAbs(t.Socket) {
+		c.bad(path+".socket", fmt.Sprintf("%q is no absolute path", t.Socket), "write it from the root: /run/dovecot/lmtp")
+	}
+	if t.Host != "" {
+		c.host(path+".host", t.Host)
+	}
+	c.sourceAddresses(path+".source_addresses", t.SourceAddresses)
+}
+
+func (c *checker) sourceAddresses(key string, list []string) {
+	families := map[bool]int{}
+	for i, text := range list {
+		at := fmt.Sprintf("%s[%d]", key, i)
+		addr, err := netip.ParseAddr(text)
+		if err != nil {
+			c.bad(at, fmt.Sprintf("%q is no IP address", text), "write an address of this machine, like 192.0.2.1")
+			continue
+		}
+		if families[addr.Is4()]++; families[addr.Is4()] > 1 {
+			c.bad(at, fmt.Sprintf("%q is the second address of its family", text), "name at most one IPv4 and one IPv6 address")
+		}
+	}
+}
+
+func (c *checker) mailboxPath(key string, t *settings.Transport) {
+	if t.Path == "" {
+		// A mailbox for "/file" aliases has its path from the alias.
+		if t.Driver == "maildir" {
+			c.bad(key, "is missing: a maildir transport needs to know where", `write path = "{home}/Maildir"`)
+		}
+		return
+	}
+	if !strings.HasPrefix(t.Path, "/") && !strings.HasPrefix(t.Path, "{home}") && !strings.HasPrefix(t.Path, "{mail}") {
+		c.bad(key, fmt.Sprintf("%q does not begin at the root", t.Path), "begin it with /, {home}/ or {mail}/")
+	}
+	for _, part := range strings.Split(t.Path, "/") {
+		if part == ".." {
+			c.bad(key, `has ".." in it`, "write the path out")
+		}
+	}
+	c.placeholders(key, t.Path, "home", "user", "local_part", "domain", "detail", "mail")
+}
+
+func (c *checker) command(path string, t *settings.Transport) {
+	key := path + ".command"
+	if len(t.Command) == 0 {
+		if path != "transport.pipe" { // the one for "|command" aliases has its command from the alias
+			c.warn(key, "is missing, so only aliases that name a command can use this transport", `write command = ["/path/to/program", "argument"]`)
+		}
+		return
+	}
+	if first := t.Command[0]; !filepath.IsAbs(first) {
+		hint := "write the whole path of the program: there is no search path"
+		if strings.Contains(first, " ") {
+			hint = "there is no shell: write the program and each argument as a string of its own"
+		}
+		c.bad(key+"[0]", fmt.Sprintf("%q is no absolute path", first), hint)
+	} else if strings.Contains(first, "{") {
+		c.bad(key+"[0]", "has a placeholder in the name of the program", "the program must be fixed; placeholders may stand in its arguments")
+	}
+	for i, arg := range t.Command[1:] {
+		c.placeholders(fmt.Sprintf("%s[%d]", key, i+1), arg, "local_part", "domain", "sender", "recipient", "user", "home", "detail")
+	}
+	c.longerThan0(path+".timeout", t.Timeout)
+	c.sizeAtLeast(path+".max_output", t.MaxOutput, 1)
+	for i, env := range t.Environment {
+		if name, _, ok := strings.Cut(env, "="); !ok || name == "" || strings.ContainsRune(env, 0) {
+			c.bad(fmt.Sprintf("%s.environment[%d]", path, i), fmt.Sprintf("%q is no variable", env), `write "NAME=value"`)
+		}
+	}
+}
+
+func (c *checker) localTransport(path string, t *settings.Transport) {
+	mode, err := strconv.ParseUint(t.Umask, 8, 32)
+	switch {
+	case err != nil || mode > 0o777:
+		c.bad(path+".umask", fmt.Sprintf("%q is no octal file mode mask", t.Umask), `write it like "077"`)
+	case mode&0o002 == 0:
+		c.bad(path+".umask", fmt.Sprintf("%q would let everyone write to mailboxes", t.Umask), `write "077", or "007" to share with a group`)
+	}
+	if t.User == "root" {
+		c.bad(path+".user", "is root, and mail is never delivered as root", "name another user, or remove the line for the user the director found")
+	}
+}

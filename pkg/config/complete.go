@@ -1,0 +1,164 @@
+package config
+
+import (
+	"bufio"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"filbert/pkg/mailaddr"
+	"filbert/pkg/settings"
+)
+
+// complete fills in what the files leave open, so that no daemon has defaults
+// of its own.
+func (c *checker) complete() {
+	s := c.s
+	if s.Hostname == "" {
+		s.Hostname = machineName(os.Hostname, "/etc/hosts")
+	}
+	s.Hostname = strings.ToLower(strings.TrimSuffix(s.Hostname, "."))
+	if _, set := c.sources["domains.local"]; !set {
+		s.Domains.Local = []string{s.Hostname, "localhost"}
+		if s.Hostname == "localhost" {
+			s.Domains.Local = []string{"localhost"}
+		}
+	}
+	switch s.PrivilegeSeparation {
+	case "on":
+		s.Instance.Separate = true
+	case "auto":
+		s.Instance.Separate = !s.Instance.Private && os.Geteuid() == 0
+	}
+	c.completeListen()
+	c.completeRouting()
+}
+
+func (c *checker) completeListen() {
+	s := c.s
+	if s.Listen == nil && !s.Instance.Private {
+		s.Listen = []settings.Listen{{Name: "local", Address: "127.0.0.1:25"}}
+	}
+	for i := range s.Listen {
+		if s.Listen[i].Name == "" {
+			s.Listen[i].Name = s.Listen[i].Address
+		}
+		s.Listen[i] = s.Listen[i].Complete()
+	}
+}
+
+func (c *checker) completeRouting() {
+	s := c.s
+	if s.Directors == nil {
+		s.Directors = settings.DefaultDirectors()
+	}
+	if s.Routers == nil {
+		s.Routers = settings.DefaultRouters()
+	}
+	if s.Transports == nil {
+		s.Transports = map[string]settings.Transport{}
+	}
+	for name, t := range settings.DefaultTransports() {
+		if _, ok := s.Transports[name]; !ok {
+			s.Transports[name] = t
+		}
+	}
+	for name, t := range s.Transports {
+		s.Transports[name] = t.Complete()
+	}
+	for i := range s.Directors {
+		c.completeDirector(&s.Directors[i])
+	}
+	for i := range s.Routers {
+		r := &s.Routers[i]
+		if r.Name == "" {
+			r.Name = r.Driver
+		}
+		if r.Transport == "" {
+			r.Transport = "smtp"
+		}
+		r.File = c.inEtc(r.File)
+	}
+}
+
+func (c *checker) completeDirector(d *settings.Director) {
+	if d.Name == "" {
+		d.Name = d.Driver
+	}
+	d.File = c.inEtc(d.File)
+	switch d.Driver {
+	case "user":
+		if d.Transport == "" {
+			d.Transport = "maildir"
+		}
+		if d.Source == "" {
+			d.Source = "system"
+			if d.File != "" {
+				d.Source = "table"
+			}
+		}
+	case "aliasfile":
+		if d.PipeTransport == "" {
+			d.PipeTransport = "pipe"
+		}
+		if d.FileTransport == "" {
+			d.FileTransport = "file"
+		}
+	}
+}
+
+func (c *checker) inEtc(file string) string {
+	if file == "" || filepath.IsAbs(file) {
+		return file
+	}
+	return filepath.Join(c.s.Instance.Etc, file)
+}
+
+// machineName is the fully qualified name of this machine: the kernel's, or
+// the first name with a dot that stands beside it in the hosts file. DNS is not
+// asked: a start must not depend on it.
+func machineName(kernel func() (string, error), hosts string) string {
+	name, err := kernel()
+	name = strings.ToLower(strings.TrimSuffix(name, "."))
+	if err != nil || !isDomain(name) {
+		return "localhost"
+	}
+	if strings.Contains(name, ".") {
+		return name
+	}
+	f, err := os.Open(hosts)
+	if err != nil {
+		return name
+	}
+	defer f.Close()
+	for in := bufio.NewScanner(f); in.Scan(); {
+		line, _, _ := strings.Cut(in.Text(), "#")
+		if full := fullName(strings.Fields(line), name); full != "" {
+			return full
+		}
+	}
+	return name
+}
+
+func fullName(words []string, name string) string {
+	if len(words) < 2 {
+		return ""
+	}
+	full, mine := "", false
+	for _, w := range words[1:] {
+		w = strings.ToLower(w)
+		mine = mine || w == name
+		if strings.HasPrefix(w, name+".") && isDomain(w) && full == "" {
+			full = w
+		}
+	}
+	if !mine {
+		return ""
+	}
+	return full
+}
+
+func isDomain(s string) bool {
+	a, err := mailaddr.New("x", s)
+	return err == nil && s != "" && !strings.HasPrefix(a.Domain(), "[")
+}

@@ -1,0 +1,139 @@
+package config
+
+import (
+	"fmt"
+	"strings"
+)
+
+// sampleHead introduces the sample file.
+const sampleHead = `# filbert.toml: the configuration of Filbert.
+#
+# Every line below is a comment: an empty file is a working, safe, local mail
+# server. A setting that is shown has the value that is used when it is absent.
+# Take the # away from what you want to change.
+#
+# Times and sizes are text with a unit: "90s", "15m", "4 hours", "5 days";
+# "64 KB", "50 MB", "2 GB". Patterns are names, "*.example.org", "/regular
+# expressions/", for networks "192.0.2.0/24"; the first that matches decides,
+# "!pattern" makes an exception and stands in front.
+#
+# Files in conf.d/*.toml are read after this one, as if they were its end.
+#
+# mtactl check            tests all of it
+# mtactl config show      prints what is in force, and where it came from
+# mtactl config help KEY  explains a setting
+# mtactl explain ADDRESS  shows what becomes of an address
+`
+
+// examples are the values shown for settings that have no default.
+var examples = map[string]string{
+	"hostname":                        `"mail.example.org"`,
+	"domains.local":                   `["example.org", "*.example.org"]`,
+	"domains.relay":                   `["partner.example"]`,
+	"listen.name":                     `"mx"`,
+	"listen.address":                  `":25"`,
+	"listen.qualify":                  `"example.org"`,
+	"listen.trusted":                  `["192.0.2.0/24"]`,
+	"listen.submission":               `true`,
+	"listen.banner":                   `"ESMTP"`,
+	"director.name":                   `"aliases"`,
+	"director.driver":                 `"aliasfile"`,
+	"director.domains":                `["example.org"]`,
+	"director.local_parts":            `["info", "sales-*"]`,
+	"director.file":                   `"aliases"`,
+	"director.optional":               `true`,
+	"director.source":                 `"system"`,
+	"director.transport":              `"maildir"`,
+	"director.pipe_transport":         `"pipe"`,
+	"director.file_transport":         `"file"`,
+	"director.allow_pipes":            `true`,
+	"director.allow_files":            `true`,
+	"director.user":                   `"nobody"`,
+	"director.address":                `"{local_part}@other.example.org"`,
+	"director.separator":              `"+"`,
+	"director.errors_to":              `"postmaster@example.org"`,
+	"router.name":                     `"internal"`,
+	"router.driver":                   `"table"`,
+	"router.domains":                  `["*.intern.example.org"]`,
+	"router.file":                     `"routes"`,
+	"router.hosts":                    `["[smtp.example.net]:587"]`,
+	"router.map":                      `{ "a.intern.example.org" = "[192.0.2.1]:2525" }`,
+	"router.port":                     `25`,
+	"router.transport":                `"smtp"`,
+	"router.mx_only":                  `["*"]`,
+	"router.mx_only_except":           `["legacy.example.net"]`,
+	"transport.NAME.driver":           `"smtp"`,
+	"transport.NAME.concurrency":      `50`,
+	"transport.NAME.source_addresses": `["192.0.2.1", "2001:db8::1"]`,
+	"transport.NAME.helo":             `"mail.example.org"`,
+	"transport.NAME.socket":           `"/run/dovecot/lmtp"`,
+	"transport.NAME.host":             `"[127.0.0.1]:24"`,
+	"transport.NAME.path":             `"{home}/Maildir"`,
+	"transport.NAME.command":          `["/usr/local/bin/handle", "{recipient}"]`,
+	"transport.NAME.user":             `"vmail"`,
+	"transport.NAME.environment":      `["LANG=C.UTF-8"]`,
+	"reports.contact":                 `"postmaster@example.org"`,
+	"dns.servers":                     `["192.0.2.53", "[2001:db8::53]:53"]`,
+	"log.debug":                       `["smtpd"]`,
+}
+
+// Sample is the sample configuration: every setting with its documentation and
+// its default, all of it as comments.
+func Sample() string {
+	var b strings.Builder
+	b.WriteString(sampleHead)
+	for _, d := range Docs() {
+		b.WriteByte('\n')
+		for _, line := range wrap(d.Text, 76) {
+			fmt.Fprintf(&b, "# %s\n", line)
+		}
+		key := d.Key[strings.LastIndexByte(d.Key, '.')+1:]
+		switch d.Type {
+		case "table":
+			fmt.Fprintf(&b, "#[%s]\n", d.Key)
+		case "table, repeated":
+			fmt.Fprintf(&b, "#[[%s]]\n", d.Key)
+		case "table by name":
+			fmt.Fprintf(&b, "#[%s]\n", d.Key)
+		default:
+			fmt.Fprintf(&b, "#%s = %s\n", key, sampleValue(d))
+		}
+	}
+	return b.String()
+}
+
+func sampleValue(d Doc) string {
+	switch {
+	case d.Default != "":
+		return d.Default
+	case examples[d.Key] != "":
+		return examples[d.Key]
+	case strings.HasPrefix(d.Type, "list"):
+		return "[]"
+	case d.Type == "true or false":
+		return "false"
+	case d.Type == "number" || d.Type == "size":
+		return "0"
+	}
+	return `""`
+}
+
+// wrap breaks text into lines of at most width characters.
+func wrap(text string, width int) []string {
+	var lines []string
+	line := ""
+	for _, word := range strings.Fields(text) {
+		if line != "" && len(line)+1+len(word) > width {
+			lines = append(lines, line)
+			line = ""
+		}
+		if line != "" {
+			line += " "
+		}
+		line += word
+	}
+	if line != "" {
+		lines = append(lines, line)
+	}
+	return lines
+}
