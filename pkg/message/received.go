@@ -130,6 +130,7 @@ func addressLiteral(ip netip.Addr) string {
 // atom keeps letters, digits and what host names and keywords have beside
 // them. By, Via and With are our own words, yet they too have crossed a socket.
 func atom(s string) string {
+	s = s[:min(len(s), mailaddr.MaxDomain)]
 	return strings.Map(func(r rune) rune {
 		switch {
 		case 'a' <= r && r <= 'z', 'A' <= r && r <= 'Z', '0' <= r && r <= '9':

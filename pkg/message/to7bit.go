@@ -121,10 +121,9 @@ func textType(h Header) ([]byte, error) {
 	if !strings.HasPrefix(value, "text/") {
 		return nil, cannot("not of type text")
 	}
-	raw := bytes.Clone(h.Raw(f))
 	if strings.Contains(value, "charset") {
-		return raw, nil
+		return append(bytes.Clone(bytes.TrimRight(h.Raw(f), "\r\n")), '\r', '\n'), nil
 	}
-	raw = bytes.TrimRight(raw, "; \t\r\n")
-	return append(raw, ";\r\n\tcharset=unknown-8bit\r\n"...), nil
+	raw := bytes.TrimRight(h.Raw(f), "; \t\r\n")
+	return append(bytes.Clone(raw), ";\r\n\tcharset=unknown-8bit\r\n"...), nil
 }
