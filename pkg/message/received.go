@@ -16,6 +16,7 @@ const maxColumns = 78
 
 // Session is what the `with` keyword of a Received field tells.
 type Session struct {
+	Local    bool // from a program on this host; the others do not count then
 	LMTP     bool // RFC 2033
 	Extended bool // EHLO, not HELO
 	TLS      bool
@@ -30,6 +31,8 @@ const WithLocal = "local"
 func (s Session) With() string {
 	word := "ESMTP"
 	switch {
+	case s.Local:
+		return WithLocal
 	case !s.Extended && !s.LMTP:
 		return "SMTP" // RFC 3848 has no keyword for HELO with TLS
 	case s.UTF8 && s.LMTP:
@@ -57,7 +60,8 @@ type Trace struct {
 	TLS      string           // version and cipher suite, "" without
 	By       string           // our host name
 	Via      string           // "" for TCP (RFC 5321, section 4.4: Via is for others)
-	With     string           // WithLocal or what Session.With gives; "" is left out
+	Session  Session          // gives the with keyword
+	With     string           // the keyword itself where it is known already; it goes before Session
 	ID       queueid.ID       // zero is left out
 	For      mailaddr.Address // only for a single recipient, as others need not know; null is left out
 	Time     time.Time
@@ -82,9 +86,11 @@ func Received(t Trace) []byte {
 	if t.Via != "" {
 		words = append(words, "via "+atom(t.Via))
 	}
-	if t.With != "" {
-		words = append(words, "with "+atom(t.With))
+	with := t.With
+	if with == "" {
+		with = t.Session.With()
 	}
+	words = append(words, "with "+atom(with))
 	if !t.ID.IsZero() {
 		words = append(words, "id "+t.ID.String())
 	}

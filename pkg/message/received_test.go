@@ -43,6 +43,7 @@ func TestWithKeywords(t *testing.T) {
 		"UTF8SMTPSA": {Extended: true, UTF8: true, TLS: true, Auth: true},
 		"LMTP":       {LMTP: true},
 		"LMTPS":      {LMTP: true, TLS: true},
+		"local":      {Local: true, Extended: true, TLS: true},
 		"UTF8LMTPA":  {LMTP: true, UTF8: true, Auth: true},
 	} {
 		if got := s.With(); got != want {
@@ -87,6 +88,10 @@ func TestReceived(t *testing.T) {
 			"Received: from client.example.net (host.example.net [192.0.2.7])\r\n" +
 				"\tby mx.example.org (Filbert) with ESMTPS id 10000000000;\r\n" +
 				"\tSat, 4 Jul 2026 09:08:07 +0200\r\n"},
+		{"keyword of the session", func(r *Trace) { r.With, r.TLS, r.Session = "", "", Session{Extended: true, Auth: true} },
+			"Received: from client.example.net (host.example.net [192.0.2.7])\r\n" +
+				"\tby mx.example.org (Filbert) with ESMTPA id 10000000000\r\n" +
+				"\tfor <a@example.org>; Sat, 4 Jul 2026 09:08:07 +0200\r\n"},
 		{"local", func(r *Trace) {
 			*r = Trace{By: "mx.example.org", User: untrusted.From("root (x)"), With: WithLocal, ID: id, Time: when}
 		},
