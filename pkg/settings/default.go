@@ -100,6 +100,9 @@ func (t Transport) Complete() Transport {
 	if t.TLS == "" {
 		t.TLS = "opportunistic"
 	}
+	if t.WritableHome == "" {
+		t.WritableHome = "defer"
+	}
 	if t.Umask == "" {
 		t.Umask = "077"
 	}

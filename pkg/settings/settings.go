@@ -220,6 +220,9 @@ type Transport struct {
 	Timeout Duration `toml:"timeout" json:"timeout"`
 	// MaxOutput is how much of a command's output is kept for the report.
 	MaxOutput Size `toml:"max_output" json:"max_output"`
+	// WritableHome is "defer" (the default: a home directory that group or
+	// others may write to gets no mail) or "allow" (maildir, mbox with {home}).
+	WritableHome string `toml:"writable_home" json:"writable_home"`
 	// Umask of files made, octal as a string. Default "077".
 	Umask string `toml:"umask" json:"umask"`
 	// Environment adds NAME=value to a pipe's environment.

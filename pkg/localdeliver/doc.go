@@ -1,0 +1,60 @@
+// Package localdeliver is the program local-deliver: the small root part of the
+// suite. It puts messages into mailboxes and hands them to commands, each as the
+// user that it is for.
+//
+// It promises dispatch an outcome for every job: delivered means that the
+// message is on stable storage under its final name, or that the command took it
+// with exit status 0. It promises every user that no other user's file is
+// touched on his account, and that nothing but a program running as him touches
+// his.
+//
+// # Two processes
+//
+// The parent is root in a separated instance. It decodes a job, decides from the
+// configuration and the password file which user acts, and gives the job to a
+// child. It opens no mailbox, expands no path, reads no line of the message.
+//
+// The child is that user: uid, gid, groups, an environment of its own,
+// no_new_privs, descriptors 0, 1 and 2 on /dev/null and one socket to the parent.
+// It parses, locks, writes and runs. One child serves a burst of jobs of the same
+// user and ends when it has been idle for a second. In an unprivileged instance the
+// child is the caller and all else is the same.
+//
+// The user can trace a process of his own, so the child is as trustworthy as he
+// is: what it answers is decoded like any stranger's text, and it never gets a
+// descriptor of the spool (where a record of somebody else could be read at
+// another offset), but a pipe with the bytes of this one message.
+//
+// # Drivers
+//
+// maildir writes to tmp, flushes, renames to new and flushes new. mbox appends
+// under a dot lock and an fcntl lock, quotes lines that look like a "From " line by
+// one more ">" and truncates what it could not finish. pipe runs a command without a
+// shell. On disk and for commands lines end in LF, the CRLF of the wire is
+// converted; nothing else of the message is changed. Return-Path and
+// Delivered-To are added in front (RFC 5321, section 4.4).
+//
+// # Refusals
+//
+// Mail is never delivered as uid 0: a user must be named for it. A mailbox that is
+// a symbolic link, has a second name, is not a regular file or belongs to
+// somebody else is not written. A home directory that others may write to is not
+// used unless the transport allows it. All of these defer, so that nothing is lost
+// while somebody repairs them. A message that this very address got before (the
+// same Delivered-To) fails with 5.4.6 (RFC 5321, section 6.3).
+//
+// # What a crash leaves
+//
+// Maildir: at most a file in tmp, which mail readers remove when it is 36 hours
+// old, or a message delivered without an answer, which comes again. mbox: a power
+// cut in the middle of an append may leave a part of a message at the end; the next
+// append starts on a line of its own. A dot lock of a dead process is removed when
+// it is staleLock old.
+//
+// # Security
+//
+// dispatch may ask for any command or file as any user but root: the alias
+// directors decide that, and they run in router. What the caller cannot do is
+// choose the user of a transport that names one, become root, or read the spool
+// through a child.
+package localdeliver

@@ -1,0 +1,103 @@
+package localdeliver
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strings"
+
+	"filbert/pkg/durable"
+	"filbert/pkg/outcome"
+	"filbert/pkg/untrusted"
+)
+
+func quote(s string) untrusted.Text { return untrusted.From(s) }
+
+// maildir delivers into the Maildir at path.
+func (w *worker) maildir(d *delivery, base, path string) outcome.Outcome {
+	dir, err := openDir(base, path)
+	if err != nil {
+		return *fileOutcome("open the mailbox "+path, err)
+	}
+	defer dir.Close()
+	if err := checkMaildir(path, dir); err != nil {
+		return *fileOutcome("use the mailbox "+path, err)
+	}
+	if err := w.deposit(dir, d); err != nil {
+		return *fileOutcome("write to the mailbox "+path, err)
+	}
+	return delivered("delivered to the mailbox")
+}
+
+// checkMaildir refuses a directory in which others could swap names.
+func checkMaildir(path string, dir *durable.Dir) error {
+	info, err := dir.Stat(".")
+	switch {
+	case err != nil:
+		return err
+	case int(info.UID) != os.Geteuid():
+		return fmt.Errorf("%w: %s belongs to uid %d", errUnsafe, path, info.UID)
+	case info.Mode.Perm()&0o002 != 0:
+		return fmt.Errorf("%w: everybody may write to %s", errUnsafe, path)
+	}
+	return nil
+}
+
+// deposit writes the message under a new name in tmp and moves it to new.
+func (w *worker) deposit(fsys durable.FS, d *delivery) error {
+	name := w.uniqueName(d.Hostname)
+	tmp, final := "tmp/"+name, "new/"+name
+	f, err := create(fsys, tmp)
+	if errors.Is(err, fs.ErrNotExist) {
+		for _, sub := range []string{"tmp", "new", "cur"} {
+			if err := durable.MkdirAll(fsys, sub, 0o777); err != nil {
+				return err
+			}
+		}
+		f, err = create(fsys, tmp)
+	}
+	if err != nil {
+		return err
+	}
+	err = d.text.writeTo(f, nil)
+	if err == nil {
+		err = f.Datasync()
+	}
+	if cerr := f.Close(); err == nil {
+		// NFS and quotas may say no as late as here.
+		err = cerr
+	}
+	if err == nil {
+		// The name is new to this machine and this Maildir, so that rename
+		// can't replace anything; link and unlink would be one more change of
+		// a directory to flush.
+		err = fsys.Rename(tmp, final)
+	}
+	if err != nil {
+		_ = fsys.Remove(tmp)
+		return err
+	}
+	// The answer lets dispatch forget the message: the name must be on the
+	// disk before it, or a power cut loses the mail that we said was there.
+	if err := fsys.SyncDir("new"); err != nil {
+		_ = fsys.Remove(final)
+		return err
+	}
+	return nil
+}
+
+func create(fsys durable.FS, name string) (durable.File, error) {
+	return fsys.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
+}
+
+// uniqueName is the name of a message in a Maildir: the time, this process,
+// its count, the machine.
+func (w *worker) uniqueName(hostname string) string {
+	now := w.now()
+	host := strings.NewReplacer("/", `\057`, ":", `\072`, "\x00", "").Replace(hostname)
+	if host == "" {
+		host = "localhost"
+	}
+	return fmt.Sprintf("%d.M%dP%dQ%d.%s", now.Unix(), now.Nanosecond()/1000, os.Getpid(), w.seq.Add(1), host)
+}

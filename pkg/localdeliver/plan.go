@@ -1,0 +1,141 @@
+package localdeliver
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"sync/atomic"
+
+	"filbert/pkg/envelope"
+	"filbert/pkg/outcome"
+	"filbert/pkg/privsep"
+	"filbert/pkg/proto"
+	"filbert/pkg/settings"
+	"filbert/pkg/smtp"
+)
+
+var (
+	statusConfig  = smtp.Status{Class: 4, Subject: 3, Detail: 5} // system incorrectly configured
+	statusSystem  = smtp.Status{Class: 4, Subject: 3, Detail: 0} // other mail system trouble
+	statusMailbox = smtp.Status{Class: 4, Subject: 2, Detail: 0} // other mailbox trouble
+)
+
+// plan is the parent's decision about a job: which child does it, by which
+// settings.
+type plan struct {
+	key       childKey
+	transport settings.Transport
+	encoded   []byte // transport as the child gets it
+	actor     actor
+	identity  *privsep.Identity // nil: the child is the caller
+}
+
+// A childKey tells children apart: two jobs with equal keys may share one. The
+// umask is in it because a process has only one.
+type childKey struct {
+	user  string
+	umask int
+}
+
+// planner knows the configuration and the password file.
+type planner struct {
+	settings atomic.Pointer[settings.Settings]
+	lookup   func(name string) (privsep.User, error)
+}
+
+// plan decides about one job, or returns the outcome that ends it here.
+func (p *planner) plan(job *proto.LocalJob) (plan, *outcome.Outcome) {
+	conf := p.settings.Load()
+	t, ok := conf.Transports[job.Transport]
+	if !ok {
+		return plan{}, deferred(outcome.Internal, statusConfig, "there is no transport %q", job.Transport)
+	}
+	t = t.Complete()
+	if job.Recipient.Kind == envelope.TargetAddress && t.Driver != "maildir" && t.Driver != "mbox" && t.Driver != "pipe" {
+		return plan{}, deferred(outcome.Internal, statusConfig, "transport %q has driver %q, which is none of local-deliver",
+			job.Transport, t.Driver)
+	}
+	encoded, err := json.Marshal(t)
+	if err != nil {
+		return plan{}, deferred(outcome.Internal, statusConfig, "transport %q: %v", job.Transport, err)
+	}
+	umask, err := parseUmask(t.Umask)
+	if err != nil {
+		return plan{}, deferred(outcome.Internal, statusConfig, "transport %q: %v", job.Transport, err)
+	}
+	out := plan{transport: t, encoded: encoded}
+	out.key.umask = umask
+	name := actingUser(job, t)
+	if !conf.Instance.Separate {
+		out.actor = actor{Name: name}
+		if job.User != nil {
+			out.actor = actor{Name: job.User.Name, Home: job.User.Home}
+		}
+		return out, nil
+	}
+	if name == "" {
+		return plan{}, deferred(outcome.Permission, statusConfig,
+			"no user to deliver as: name one for transport %q", job.Transport)
+	}
+	u, o := p.find(name, job.Transport)
+	if o != nil {
+		return plan{}, o
+	}
+	out.key.user, out.actor, out.identity = u.Name, actor{Name: u.Name, Home: u.Home}, &u.Identity
+	if job.User != nil && job.User.Name == name {
+		// The password file's word, not the caller's.
+		job.User.UID, job.User.GID, job.User.Home = uint32(u.UID), uint32(u.GID), u.Home
+	}
+	return out, nil
+}
+
+// actingUser is the name of who writes or runs: what the alias said, else what
+// the transport says, else the user that the director found.
+func actingUser(job *proto.LocalJob, t settings.Transport) string {
+	switch {
+	case job.Recipient.User != "":
+		return job.Recipient.User
+	case t.User != "":
+		return t.User
+	case job.User != nil:
+		return job.User.Name
+	}
+	return ""
+}
+
+// find looks the acting user up in the password file. The uid in the job is not
+// asked: the caller may be wrong, or not itself any more.
+func (p *planner) find(name, transport string) (privsep.User, *outcome.Outcome) {
+	u, err := p.lookup(name)
+	switch {
+	case errors.Is(err, privsep.ErrNoUser):
+		return u, deferred(outcome.Permission, statusConfig,
+			"this machine has no user %q: name one for transport %q", name, transport)
+	case err != nil:
+		return u, deferred(outcome.Internal, statusSystem, "look up user %q: %v", name, err)
+	case u.UID == 0:
+		return u, deferred(outcome.Permission, statusConfig,
+			"refusing to deliver as root: send mail for %q on with an alias, or name another user for transport %q",
+			name, transport)
+	}
+	return u, nil
+}
+
+func parseUmask(s string) (int, error) {
+	n, err := strconv.ParseUint(s, 8, 9)
+	if err != nil {
+		return 0, fmt.Errorf("umask %q is no octal number up to 777", s)
+	}
+	return int(n), nil
+}
+
+func deferred(k outcome.Kind, s smtp.Status, format string, args ...any) *outcome.Outcome {
+	o := outcome.Defer(k, s, format, args...)
+	return &o
+}
+
+func failed(k outcome.Kind, s smtp.Status, format string, args ...any) *outcome.Outcome {
+	o := outcome.Fail(k, s, format, args...)
+	return &o
+}
