@@ -1,0 +1,230 @@
+package spool
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"slices"
+	"strings"
+
+	"filbert/pkg/durable"
+	"filbert/pkg/queueid"
+)
+
+// SweepReport is what Sweep met and mended. The caller tells people about Lone
+// and Strange.
+type SweepReport struct {
+	Messages int // message files in both queues
+	Moved    int // S4': brought together
+	Finished int // S6: lone logs of finished messages, removed
+	Temp     int // unfinished files, removed
+	// Lone is messages without any log: damage. They are attempted as if
+	// for the first time.
+	Lone []queueid.ID
+	// Strange is the files that belong to no message, moved to corrupt/.
+	Strange []string
+}
+
+// Sweep walks the names in deferred/ and hold/ and mends what a crash left of a
+// move or a removal. It opens only what looks wrong, so that a million messages
+// cost a second. A second Sweep finds nothing to do.
+//
+// Requires: Resolve was called for every undone journal record, and nobody else
+// is writing to the spool.
+func (s *Spool) Sweep() (SweepReport, error) {
+	var rep SweepReport
+	shards := make(map[string]bool)
+	for _, q := range []Queue{Deferred, Hold} {
+		for e, err := range s.fs.ReadDir(q.String()) {
+			if errors.Is(err, fs.ErrNotExist) {
+				continue
+			}
+			if err != nil {
+				return rep, fmt.Errorf("sweep: %w", err)
+			}
+			if e.Type == fs.ModeDir {
+				shards[strings.Clone(e.Name)] = true
+			} else if err := s.strange(&rep, q.String()+"/"+e.Name); err != nil {
+				return rep, fmt.Errorf("sweep: %w", err)
+			}
+		}
+	}
+	for _, shard := range slices.Sorted(maps.Keys(shards)) {
+		if err := s.sweepShard(&rep, shard); err != nil {
+			return rep, fmt.Errorf("sweep: %w", err)
+		}
+	}
+	return rep, nil
+}
+
+// trace is which files of one message there are.
+type trace struct {
+	message, log [Hold + 1]bool // by Queue
+}
+
+// sweepShard looks at one shard of both queues together, about a thousandth of
+// the spool.
+func (s *Spool) sweepShard(rep *SweepReport, shard string) error {
+	traces := make(map[queueid.ID]*trace)
+	for _, q := range []Queue{Deferred, Hold} {
+		if err := s.listShard(rep, q, shard, traces); err != nil {
+			return err
+		}
+	}
+	for _, id := range slices.Sorted(maps.Keys(traces)) {
+		if err := s.mend(rep, id, traces[id]); err != nil {
+			return fmt.Errorf("message %s: %w", id, err)
+		}
+	}
+	return nil
+}
+
+func (s *Spool) listShard(rep *SweepReport, q Queue, shard string, traces map[queueid.ID]*trace) error {
+	dir := q.String() + "/" + shard
+	var temp, strange []string
+	for e, err := range s.fs.ReadDir(dir) {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		base, isLog := strings.CutSuffix(e.Name, logSuffix)
+		id, err := queueid.Parse(base)
+		switch {
+		case strings.HasSuffix(e.Name, tempSuffix):
+			temp = append(temp, dir+"/"+e.Name)
+			continue
+		case err != nil || id.String() != base || id.Shard() != shard || e.Type != 0:
+			strange = append(strange, dir+"/"+e.Name)
+			continue
+		}
+		t := traces[id]
+		if t == nil {
+			t = new(trace)
+			traces[id] = t
+		}
+		if isLog {
+			t.log[q] = true
+		} else {
+			t.message[q] = true
+		}
+	}
+	for _, name := range temp {
+		rep.Temp++
+		if err := s.remove(name); err != nil {
+			return err
+		}
+	}
+	for _, name := range strange {
+		if err := s.strange(rep, name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// mend has one branch per state that names alone can tell.
+func (s *Spool) mend(rep *SweepReport, id queueid.ID, t *trace) error {
+	switch {
+	case !t.message[Deferred] && !t.message[Hold]:
+		return s.mendLoneLogs(rep, id, t)
+	case t.message[Deferred] && t.message[Hold]:
+		// S4', cut in the second half of a move: both names are one file.
+		// Held is the safe reading: an administrator sees it and can act,
+		// while an attempt can't be taken back.
+		rep.Moved++
+		if err := s.keepOne(messageName(Hold, id), messageName(Deferred, id), id, Hold); err != nil {
+			return err
+		}
+		t.message[Deferred] = false
+	}
+	rep.Messages++
+	q := Deferred
+	if t.message[Hold] {
+		q = Hold
+	}
+	o := q.other()
+	switch {
+	case t.log[q] && t.log[o]:
+		// S4', the old name of the log came back.
+		rep.Moved++
+		return s.keepOne(logName(q, id), logName(o, id), id, q)
+	case t.log[o]:
+		// S4', cut between the log and the message.
+		rep.Moved++
+		return s.carry(logName(o, id), logName(q, id), id, o, q)
+	case !t.log[q]:
+		rep.Lone = append(rep.Lone, id)
+	}
+	return nil
+}
+
+// keepOne removes the second name of a file once the first, in q, is durable.
+func (s *Spool) keepOne(keep, drop string, id queueid.ID, q Queue) error {
+	if err := s.fs.SyncDir(durable.Parent(keep)); err != nil {
+		return err
+	}
+	if err := s.remove(drop); err != nil {
+		return err
+	}
+	return s.fs.SyncDir(shardDir(q.other(), id))
+}
+
+// mendLoneLogs deals with logs whose message is gone.
+func (s *Spool) mendLoneLogs(rep *SweepReport, id queueid.ID, t *trace) error {
+	for _, q := range []Queue{Deferred, Hold} {
+		if !t.log[q] {
+			continue
+		}
+		done, err := s.finished(q, id)
+		if err != nil {
+			return err
+		}
+		if done {
+			// S6, cut in the last step of Remove.
+			rep.Finished++
+			if err := s.remove(logName(q, id)); err != nil {
+				return err
+			}
+			continue
+		}
+		if err := s.strange(rep, logName(q, id)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// strange moves a file that belongs to no message out of the way.
+func (s *Spool) strange(rep *SweepReport, name string) error {
+	rep.Strange = append(rep.Strange, name)
+	return s.quarantineFile(name)
+}
+
+// quarantineFile moves one file to corrupt/, under a name that is free there.
+func (s *Spool) quarantineFile(name string) error {
+	if err := durable.MkdirAll(s.fs, corruptDir, dirPerm); err != nil {
+		return err
+	}
+	base := corruptDir + "/" + strings.ReplaceAll(name, "/", "-")
+	to := base
+	for n := 1; ; n++ {
+		taken, err := s.exists(to)
+		if err != nil {
+			return err
+		}
+		if !taken {
+			break
+		}
+		to = fmt.Sprintf("%s.%d", base, n)
+	}
+	if err := s.fs.Rename(name, to); err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		return err
+	}
+	return s.fs.SyncDir(corruptDir)
+}
