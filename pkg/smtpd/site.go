@@ -1,0 +1,146 @@
+package smtpd
+
+import (
+	"fmt"
+	"math"
+	"net/netip"
+	"strings"
+	"time"
+
+	"filbert/pkg/mailaddr"
+	"filbert/pkg/pattern"
+	"filbert/pkg/settings"
+	"filbert/pkg/smtp"
+)
+
+// Bounds of our own, where neither an RFC nor the configuration names one.
+const (
+	// maxSkip is how much of an overlong command line is read to find its end.
+	maxSkip = 1 << 20
+	// discardSlack is how much refused content is read and thrown away beyond
+	// the size of the largest message, before the connection is closed.
+	discardSlack = 1 << 20
+	// unlimitedDiscard takes the place of the message size where that is not limited.
+	unlimitedDiscard = 64 << 20
+	// dataBlock is the unit of content that a client has limits.data_timeout for.
+	dataBlock = 4 << 10
+)
+
+// site is what all sessions of one listener share. It does not change.
+type site struct {
+	port     settings.Listen
+	limits   settings.Limits
+	hostname string
+	local    pattern.List
+	relay    pattern.List
+	trusted  pattern.List
+	mode     smtp.DataMode
+
+	greeting *smtp.Reply
+	ehlo     *smtp.Reply
+	helo     *smtp.Reply
+}
+
+// newSite compiles what the configuration says of one listener.
+func newSite(s *settings.Settings, port settings.Listen) (*site, error) {
+	port = port.Complete()
+	e := &site{port: port, limits: s.Limits, hostname: s.Hostname}
+	local := s.Domains.Local
+	if len(local) == 0 {
+		local = []string{s.Hostname, "localhost"}
+	}
+	trusted := s.Domains.Trusted
+	if port.Trusted != nil {
+		trusted = port.Trusted
+	}
+	for _, l := range []struct {
+		name     string
+		patterns []string
+		kind     pattern.Kind
+		into     *pattern.List
+	}{
+		{"domains.local", local, pattern.Domains, &e.local},
+		{"domains.relay", s.Domains.Relay, pattern.Domains, &e.relay},
+		{"trusted networks", trusted, pattern.Networks, &e.trusted},
+	} {
+		list, err := pattern.CompileList(l.patterns, l.kind)
+		if err != nil {
+			return nil, fmt.Errorf("listener %s: %s: %w", port.Name, l.name, err)
+		}
+		*l.into = list
+	}
+	switch port.BareNewline {
+	case "refuse":
+		e.mode = smtp.KeepLineEnds
+	case "normalize":
+		e.mode = smtp.NormalizeLineEnds
+	default:
+		return nil, fmt.Errorf("listener %s: bare_newline %q: refuse or normalize is wanted", port.Name, port.BareNewline)
+	}
+	e.greet()
+	return e, nil
+}
+
+// greet makes the replies that are the same for every client.
+func (e *site) greet() {
+	banner := e.hostname + " ESMTP"
+	if e.port.Banner != "" {
+		banner += " " + e.port.Banner
+	}
+	e.greeting = smtp.NewReply(220, smtp.Status{}, banner)
+	e.helo = smtp.NewReply(250, smtp.Status{}, e.hostname)
+	e.ehlo = smtp.NewReply(250, smtp.Status{},
+		e.hostname,
+		"PIPELINING",
+		fmt.Sprintf("SIZE %d", max(0, e.limits.MessageSize)), // 0: no limit (RFC 1870, section 3)
+		"8BITMIME",
+		"ENHANCEDSTATUSCODES",
+		"CHUNKING",
+		"SMTPUTF8",
+		"DSN",
+		"HELP",
+	)
+}
+
+// offered are the extensions whose parameters a client may use after EHLO.
+const offered = smtp.ExtSize | smtp.Ext8BitMIME | smtp.ExtSMTPUTF8 | smtp.ExtDSN
+
+// mayRelay tells whether a client may send to anywhere.
+func (e *site) mayRelay(client netip.Addr) bool { return e.trusted.MatchAddr(client) }
+
+// ours tells whether mail for an address is taken from anyone. What counts is
+// the domain that parsing ended with. A local part with another address in it
+// is a request to send it on from here, whatever its domain (RFC 5321, appendix
+// F.2, and the per cent sign): those who may not relay get no second way.
+func (e *site) ours(to mailaddr.Address) bool {
+	if to.Domain() == "" {
+		return true // <postmaster>: RFC 5321, section 4.5.1
+	}
+	if strings.ContainsAny(to.Local(), "@%!") {
+		return false
+	}
+	return e.local.Match(to.Domain()) || e.relay.Match(to.Domain())
+}
+
+// tooBig tells whether a message that has some octets goes over the limit with
+// some more. Both may be anything that is not negative.
+func (e *site) tooBig(has, more int64) bool {
+	limit := e.limits.MessageSize.Bytes()
+	if limit <= 0 {
+		limit = math.MaxInt64
+	}
+	return more > limit-min(has, limit)
+}
+
+// maxDiscard bounds what is read of refused content.
+func (e *site) maxDiscard() int64 {
+	if e.limits.MessageSize <= 0 {
+		return unlimitedDiscard
+	}
+	return e.limits.MessageSize.Bytes() + discardSlack
+}
+
+// byteTime is how long a client may take for one octet when it is in debt.
+func (e *site) byteTime() time.Duration {
+	return time.Second / time.Duration(max(1, e.port.MinRate.Bytes()))
+}
