@@ -70,6 +70,9 @@ func (p *pool) found(l listed, buf []byte, keep map[queueid.ID]bool) (_ []byte, 
 		p.broken = append(p.broken, s)
 		return buf, false, nil
 	}
+	for _, r := range w.records {
+		p.lastID = max(p.lastID, r.head.id)
+	}
 	damaged := s.note(&w, m, keep)
 	if damaged > 0 {
 		p.opt.Problem(fmt.Errorf("segment %08d: %d acknowledged records: %w", n, damaged, ErrDamaged))

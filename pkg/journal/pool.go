@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"filbert/pkg/durable"
+	"filbert/pkg/queueid"
 )
 
 // lookPause is how long a full journal waits between two looks at the marks, so
@@ -32,6 +33,7 @@ type pool struct {
 	files   int                 // segment files that there are
 	number  uint32              // greatest number of a segment
 	last    uint32              // greatest generation given out or found
+	lastID  queueid.ID          // the newest id found at the start
 
 	// A round of keepReady answers all that was asked before it began.
 	asked, answered uint64

@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"filbert/pkg/durable"
+	"filbert/pkg/queueid"
 )
 
 // The defaults of Options.
@@ -249,6 +250,10 @@ func diskFree(fsys durable.FS, opt Options) (int64, error) {
 	}
 	return s.FreeBytes - opt.MinFreeBytes, nil
 }
+
+// LastID is the newest id that Open found in the journal, 0 for none. Ids made
+// from here on must be greater, or a clock that was set back could make one twice.
+func (w *Writer) LastID() queueid.ID { return w.pool.lastID }
 
 // Release is dispatch's hint that a use of a segment is done. It is checked
 // against the marks on disk, so that a hint that is late, doubled or wrong does

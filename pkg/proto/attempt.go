@@ -12,6 +12,8 @@ import (
 //	                   (content inline, or a read-only descriptor)
 //	2. S: Taken        dispatch answers for it from here on
 //	*. S: SegmentFree  a notice: every record of a segment is done
+//	*. C: Rescan       a notice: there are records that were not handed over,
+//	                   as too many were under way
 //
 // Who may call: cleanup. Losing an Attempt loses nothing: dispatch walks the
 // journal when it starts and whenever cleanup's connection comes up, and attempts
@@ -74,3 +76,15 @@ func (m *SegmentFree) DecodeFrom(d *wire.Decoder) {
 	m.Segment = d.U32()
 	m.Generation = d.U32()
 }
+
+// Rescan asks dispatch to walk the journal.
+type Rescan struct{}
+
+// Kind is KindRescan.
+func (*Rescan) Kind() uint16 { return KindRescan }
+
+// EncodeTo appends nothing.
+func (*Rescan) EncodeTo(*wire.Encoder) {}
+
+// DecodeFrom reads nothing.
+func (*Rescan) DecodeFrom(*wire.Decoder) {}

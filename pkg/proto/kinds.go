@@ -10,6 +10,7 @@ const (
 	KindAttempt     = 110
 	KindTaken       = 111
 	KindSegmentFree = 112 // notice
+	KindRescan      = 114 // notice
 	KindRouteQuery  = 120
 	KindRouteAnswer = 121
 	KindRemoteJob   = 130

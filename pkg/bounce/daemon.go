@@ -1,0 +1,62 @@
+package bounce
+
+import (
+	"context"
+	"os"
+	"sync/atomic"
+	"time"
+
+	"filbert/pkg/event"
+	"filbert/pkg/ipc"
+	"filbert/pkg/privsep"
+	"filbert/pkg/proto"
+	"filbert/pkg/service"
+	"filbert/pkg/settings"
+)
+
+const (
+	credits     = 100 // reports under way at once
+	memoryLimit = 256 << 20
+)
+
+// caller is the part of ipc.Client that submitting needs.
+type caller interface {
+	Call(ctx context.Context, req, reply ipc.Message, files ...*os.File) error
+}
+
+// Bounce is the daemon.
+type Bounce struct {
+	settings atomic.Pointer[settings.Settings]
+	log      *event.Log
+	board    *service.Scoreboard
+	now      func() time.Time
+	cleanup  caller
+}
+
+// New makes the daemon.
+func New() *Bounce { return &Bounce{now: time.Now} }
+
+// Open remembers the settings; there is nothing to open.
+func (b *Bounce) Open(p *service.Process) error {
+	b.log, b.board = p.Log, p.Board
+	b.settings.Store(p.Settings())
+	p.OnReload(func(s *settings.Settings) { b.settings.Store(s) })
+	return nil
+}
+
+// Confinement: no files, no network.
+func (b *Bounce) Confinement(p *service.Process) privsep.Spec {
+	return privsep.Spec{
+		Chroot:  p.EmptyDir(),
+		Seccomp: privsep.SeccompServer,
+		Limits:  privsep.Limits{Memory: memoryLimit, NoFile: 1024},
+	}
+}
+
+// Serve makes reports until told to drain.
+func (b *Bounce) Serve(ctx context.Context, p *service.Process) error {
+	b.cleanup = p.Client(proto.Cleanup, ipc.ClientOptions{OnNotice: func(uint16, []byte) {}})
+	server := p.Accept(ipc.Spawn(b.handle), ipc.ServerOptions{Credits: credits})
+	<-p.Draining()
+	return server.Shutdown(ctx)
+}

@@ -1,0 +1,75 @@
+package bounce
+
+import (
+	"filbert/pkg/dsn"
+	"filbert/pkg/envelope"
+	"filbert/pkg/mailaddr"
+	"filbert/pkg/proto"
+)
+
+// decision is what is to be sent. Without recipients nothing is.
+type decision struct {
+	what  dsn.What
+	to    mailaddr.Address
+	about []int // indexes of the request's recipients
+}
+
+// decide applies NOTIFY and the rules against loops. postmaster is where a
+// failing report goes.
+func decide(m *proto.Report, postmaster mailaddr.Address) decision {
+	d := decision{what: whats[m.What], to: m.Envelope.Sender}
+	if d.to.IsNull() {
+		// RFC 5321, section 4.5.5: a message with a null sender is never
+		// answered. If it was ours, somebody should know: the postmaster, once.
+		if m.Envelope.Source != envelope.FromBounce || m.What != proto.ReportFailure || goesTo(m, postmaster) {
+			return decision{}
+		}
+		d.what, d.to = dsn.Double, postmaster
+		d.about = all(m)
+		return d
+	}
+	for i := range m.Envelope.Recipients {
+		if wants(m.What, m.Envelope.Recipients[i].Notify) {
+			d.about = append(d.about, i)
+		}
+	}
+	return d
+}
+
+var whats = map[proto.ReportKind]dsn.What{
+	proto.ReportFailure: dsn.Failure,
+	proto.ReportDelay:   dsn.Delay,
+	proto.ReportSuccess: dsn.Success,
+}
+
+// wants is RFC 3461, section 4.1: without NOTIFY failures are reported, and
+// delays as the site sees fit; with it, what it names.
+func wants(what proto.ReportKind, n envelope.Notify) bool {
+	switch what {
+	case proto.ReportFailure:
+		return n == 0 || n.Has(envelope.NotifyFailure)
+	case proto.ReportDelay:
+		return n == 0 || n.Has(envelope.NotifyDelay)
+	}
+	return n.Has(envelope.NotifySuccess)
+}
+
+// goesTo tells whether the failed report was itself one to the postmaster: then
+// there is nobody left to tell.
+func goesTo(m *proto.Report, postmaster mailaddr.Address) bool {
+	for i := range m.Envelope.Recipients {
+		r := &m.Envelope.Recipients[i]
+		if r.Address == postmaster || len(r.Lineage) > 0 && r.Lineage[0] == postmaster {
+			return true
+		}
+	}
+	return false
+}
+
+func all(m *proto.Report) []int {
+	idx := make([]int, len(m.Envelope.Recipients))
+	for i := range idx {
+		idx[i] = i
+	}
+	return idx
+}

@@ -1,0 +1,183 @@
+package bounce
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"filbert/pkg/dsn"
+	"filbert/pkg/envelope"
+	"filbert/pkg/event"
+	"filbert/pkg/ipc"
+	"filbert/pkg/mailaddr"
+	"filbert/pkg/message"
+	"filbert/pkg/proto"
+	"filbert/pkg/queueid"
+	"filbert/pkg/smtp"
+	"filbert/pkg/untrusted"
+)
+
+// submitDeadline bounds the wait for cleanup.
+const submitDeadline = 2 * time.Minute
+
+var errNoContent = errors.New("a report request without content")
+
+// handle makes one report, in a goroutine of its own.
+func (b *Bounce) handle(ctx context.Context, call *ipc.Call) {
+	defer call.CloseFiles()
+	var m proto.Report
+	if err := call.Decode(&m); err != nil {
+		return
+	}
+	row := b.board.Start()
+	defer row.End()
+	row.Set("reporting", m.Envelope.ID.String(), "")
+	done := b.report(ctx, call, &m)
+	call.Reply(&done)
+}
+
+func (b *Bounce) report(ctx context.Context, call *ipc.Call, m *proto.Report) proto.ReportDone {
+	postmaster := b.postmaster()
+	d := decide(m, postmaster)
+	if len(d.about) == 0 {
+		b.tell(m, d, 0)
+		return proto.ReportDone{Done: true}
+	}
+	returned, full, err := b.returned(call, m)
+	if err != nil {
+		return later(err)
+	}
+	req := b.request(m, d, returned)
+	req.Full = full
+	got, err := b.submit(ctx, d.to, dsn.Compose(req))
+	if err != nil {
+		return later(err)
+	}
+	switch {
+	case got.Code == 250:
+		b.tell(m, d, got.ID)
+		return proto.ReportDone{Done: true, Sent: true}
+	case got.Code >= 500:
+		// cleanup will never take this report (too many hops, too large): to
+		// try for ever would keep the message for ever.
+		b.log.Emit(event.TroubleOf(m.Envelope.ID, "submit a report",
+			fmt.Errorf("refused: %d %s %s", got.Code, got.Status, got.Text)))
+		return proto.ReportDone{Done: true}
+	}
+	return proto.ReportDone{Code: got.Code, Status: got.Status, Text: got.Text}
+}
+
+func later(err error) proto.ReportDone {
+	return proto.ReportDone{Code: 451, Status: smtp.Status{Class: 4, Subject: 3}, Text: untrusted.From(err.Error()).ForReply()}
+}
+
+func (b *Bounce) request(m *proto.Report, d decision, returned []byte) *dsn.Request {
+	s := b.settings.Load()
+	env := m.Envelope
+	env.Recipients = nil
+	req := &dsn.Request{
+		What: d.what, Hostname: s.Hostname, Contact: s.Contact(), To: d.to, Now: b.now(),
+		Envelope: &env, Returned: returned,
+	}
+	if m.GiveUpAt != 0 {
+		req.GiveUpAt = time.Unix(m.GiveUpAt, 0)
+	}
+	for _, i := range d.about {
+		env.Recipients = append(env.Recipients, m.Envelope.Recipients[i])
+		req.Outcomes = append(req.Outcomes, m.Outcomes[i])
+		var out untrusted.Text
+		if i < len(m.Output) {
+			out = untrusted.FromWire(m.Output[i])
+		}
+		req.Output = append(req.Output, out)
+	}
+	return req
+}
+
+// returned is what the report brings back: all of a small message that failed,
+// else its header (RFC 3461, section 4.3: RET asks, the site bounds).
+func (b *Bounce) returned(call *ipc.Call, m *proto.Report) (text []byte, full bool, err error) {
+	limit := b.settings.Load().Reports.MaxReturned.Bytes()
+	full = m.What == proto.ReportFailure && m.Envelope.Return != envelope.ReturnHeaders && m.Content.Size <= limit
+	most := m.Content.Size
+	if !full {
+		most = min(most, b.settings.Load().Limits.HeaderSize.Bytes()+4096)
+	}
+	text = m.Content.Inline
+	if m.Content.InFile() {
+		if len(call.Files) != 1 {
+			return nil, false, errNoContent
+		}
+		text, err = io.ReadAll(io.NewSectionReader(call.Files[0], m.Content.Offset, most))
+		if err != nil {
+			return nil, false, fmt.Errorf("read the message to return: %w", err)
+		}
+	}
+	if full {
+		return text, true, nil
+	}
+	return headerOf(text), false, nil
+}
+
+// headerOf is the header of a message, whatever state it is in.
+func headerOf(text []byte) []byte {
+	if h, err := message.Scan(text, message.DefaultLimits()); err == nil {
+		return text[:h.End]
+	}
+	if i := bytes.Index(text, []byte("\r\n\r\n")); i >= 0 {
+		return text[:i+2]
+	}
+	return nil
+}
+
+// submit hands the report to cleanup, with a null sender and NOTIFY=NEVER, so
+// that nobody ever answers it (RFC 3461, section 6.2).
+func (b *Bounce) submit(ctx context.Context, to mailaddr.Address, text []byte) (*proto.Acceptance, error) {
+	ctx, cancel := context.WithTimeout(ctx, submitDeadline)
+	defer cancel()
+	sub := &proto.Submission{
+		Complete: true,
+		Envelope: envelope.Envelope{
+			Source:     envelope.FromBounce,
+			Recipients: []envelope.Recipient{{Address: to, Notify: envelope.NotifyNever}},
+			Client:     envelope.Client{Proto: "local", Login: "MAILER-DAEMON", UID: -1},
+			UTF8:       to.NeedsUTF8(),
+		},
+		Content: proto.Content{Inline: text, Size: int64(len(text))},
+	}
+	var got proto.Acceptance
+	if err := b.cleanup.Call(ctx, sub, &got); err != nil {
+		return nil, fmt.Errorf("submit a report: %w", err)
+	}
+	return &got, nil
+}
+
+var names = map[dsn.What]string{
+	dsn.Failure: "failure", dsn.Delay: "delay", dsn.Success: "success", dsn.Double: "double",
+}
+
+// tell logs what was done about a request.
+func (b *Bounce) tell(m *proto.Report, d decision, report queueid.ID) {
+	ev := event.BouncedOf(m.Envelope.ID)
+	ev.What, ev.To, ev.Count, ev.Report = names[d.what], d.to, len(d.about), report
+	if len(d.about) == 0 {
+		ev.What, ev.To, ev.Count = "none-due", m.Envelope.Sender, len(m.Envelope.Recipients)
+	}
+	b.log.Emit(ev)
+}
+
+// postmaster is where failing reports go.
+func (b *Bounce) postmaster() mailaddr.Address {
+	s := b.settings.Load()
+	if a, err := mailaddr.Parse(untrusted.From(s.Postmaster)); err == nil {
+		return a
+	}
+	a, err := mailaddr.New("postmaster", s.Hostname)
+	if err != nil {
+		return mailaddr.Address{}
+	}
+	return a
+}

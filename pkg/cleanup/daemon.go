@@ -1,0 +1,152 @@
+package cleanup
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"filbert/pkg/durable"
+	"filbert/pkg/event"
+	"filbert/pkg/ipc"
+	"filbert/pkg/journal"
+	"filbert/pkg/privsep"
+	"filbert/pkg/proto"
+	"filbert/pkg/queueid"
+	"filbert/pkg/service"
+	"filbert/pkg/settings"
+)
+
+const (
+	// credits is how many submissions of one caller may be under way: as many
+	// as can wait for one flush with profit.
+	credits = 1000
+	// committedAhead is how many commits may wait for their answers to be sent.
+	committedAhead = 4096
+	memoryLimit    = 512 << 20
+)
+
+// Cleanup is the daemon.
+type Cleanup struct {
+	settings atomic.Pointer[settings.Settings]
+	log      *event.Log
+	now      func() time.Time
+
+	fs       *durable.Dir
+	journal  *journal.Writer
+	capacity *capacity
+	handover *handover
+
+	committed chan commitResult
+	running   sync.WaitGroup // large messages being read
+
+	idMu sync.Mutex
+	ids  *queueid.Generator
+}
+
+// New makes the daemon.
+func New() *Cleanup {
+	return &Cleanup{now: time.Now, committed: make(chan commitResult, committedAhead)}
+}
+
+// Open takes hold of the spool; the journal itself is opened by the user that
+// will write it.
+func (c *Cleanup) Open(p *service.Process) error {
+	c.log = p.Log
+	c.settings.Store(p.Settings())
+	p.OnReload(func(s *settings.Settings) { c.settings.Store(s) })
+	var err error
+	c.fs, err = durable.Open(p.Settings().Instance.Spool)
+	return err
+}
+
+// Confinement: incoming/ alone.
+func (c *Cleanup) Confinement(p *service.Process) privsep.Spec {
+	spool := p.Settings().Instance.Spool
+	return privsep.Spec{
+		Chroot:  p.EmptyDir(),
+		Write:   []string{spool + "/incoming"},
+		Seccomp: privsep.SeccompWriter,
+		Limits:  privsep.Limits{Memory: memoryLimit, NoFile: 4096},
+	}
+}
+
+// Serve recovers the journal, takes submissions until told to drain, and
+// finishes those it has.
+func (c *Cleanup) Serve(ctx context.Context, p *service.Process) error {
+	s := p.Settings()
+	var err error
+	c.journal, err = journal.Open(c.fs, journal.Options{
+		SegmentSize:  s.Spool.SegmentSize.Bytes(),
+		MaxSegments:  s.Spool.MaxSegments,
+		MinFreeBytes: s.Spool.Reserve.Bytes(),
+		// Directories and attempt logs need inodes too.
+		MinFreeInodes: 100,
+		Problem:       func(err error) { c.log.Emit(event.TroubleOf(0, "journal", err)) },
+	})
+	if err != nil {
+		return err
+	}
+	c.ids = queueid.NewGenerator(c.journal.LastID())
+	c.handover = &handover{log: c.log}
+	c.handover.client = p.Client(proto.Dispatch, ipc.ClientOptions{Stay: ipc.Always, OnNotice: c.onNotice})
+
+	var answering sync.WaitGroup
+	answering.Go(c.answerAll)
+	c.capacity = newCapacity(c.journal, c.log)
+	server := p.Accept(c.handle, ipc.ServerOptions{Credits: credits, OnConnect: c.capacity.greet})
+	c.capacity.server = server
+	lookCtx, stopLooking := context.WithCancel(ctx)
+	defer stopLooking()
+	answering.Go(func() { c.capacity.run(lookCtx) })
+	c.listen(ctx, p, server)
+
+	<-p.Draining()
+	err = server.Shutdown(ctx)
+	c.running.Wait()
+	err = errors.Join(err, c.journal.Close())
+	close(c.committed)
+	stopLooking()
+	answering.Wait()
+	return err
+}
+
+// listen opens the door of pickup: the path that only the drop group reaches.
+func (c *Cleanup) listen(ctx context.Context, p *service.Process, server *ipc.Server) {
+	for _, l := range p.Listeners() {
+		u, ok := l.Listener.(*net.UnixListener)
+		if !ok || l.Kind != proto.ListenSubmit {
+			continue
+		}
+		go func() {
+			err := server.Listen(ctx, u, func(ipc.PeerCred) (string, error) { return proto.CallerPickup, nil })
+			if err != nil {
+				c.log.Emit(event.TroubleOf(0, "accept local submissions", err))
+			}
+		}()
+	}
+}
+
+// onNotice hears from dispatch which segments are done.
+func (c *Cleanup) onNotice(kind uint16, payload []byte) {
+	var m proto.SegmentFree
+	if err := ipc.DecodeNotice(kind, payload, &m); err != nil {
+		c.log.Emit(event.TroubleOf(0, "read a notice of dispatch", err))
+		return
+	}
+	// The read loop must not wait for the disk.
+	c.running.Go(func() {
+		if err := c.journal.Release(m.Segment, m.Generation); err != nil && !errors.Is(err, journal.ErrClosed) {
+			c.log.Emit(event.TroubleOf(0, fmt.Sprintf("release segment %d", m.Segment), err))
+		}
+	})
+}
+
+func (c *Cleanup) nextID(now time.Time) queueid.ID {
+	c.idMu.Lock()
+	defer c.idMu.Unlock()
+	return c.ids.Next(now)
+}

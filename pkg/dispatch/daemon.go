@@ -1,0 +1,184 @@
+package dispatch
+
+import (
+	"context"
+	"errors"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"filbert/pkg/durable"
+	"filbert/pkg/event"
+	"filbert/pkg/ipc"
+	"filbert/pkg/journal"
+	"filbert/pkg/privsep"
+	"filbert/pkg/proto"
+	"filbert/pkg/queueid"
+	"filbert/pkg/service"
+	"filbert/pkg/settings"
+	"filbert/pkg/spool"
+)
+
+const (
+	credits     = 4096
+	memoryLimit = 1 << 30
+)
+
+// caller is the part of ipc.Client that asking needs.
+type caller interface {
+	Call(ctx context.Context, req, reply ipc.Message, files ...*os.File) error
+}
+
+// Dispatcher is the daemon.
+type Dispatcher struct {
+	settings atomic.Pointer[settings.Settings]
+	log      *event.Log
+	board    *service.Scoreboard
+	now      func() time.Time
+	ctx      context.Context // done when draining has taken too long
+
+	fs     *durable.Dir
+	spool  *spool.Spool
+	marker *journal.Marker
+	limits *limits
+
+	router, remote, local, bounce, qmgr caller
+
+	server    atomic.Pointer[ipc.Server] // of cleanup
+	recoverMu sync.Mutex                 // one walk of the journal at a time
+	feed      chan struct{}
+
+	mu         sync.Mutex
+	flights    map[queueid.ID]struct{}
+	held       int64 // inline content of flights, bytes
+	backlog    []waiting
+	waitingIDs map[queueid.ID]struct{}
+	unflushed  map[queueid.ID]journal.Ref // filed, and the mark may not be on disk yet
+	stopping   bool
+	wg         sync.WaitGroup // flights
+}
+
+// New makes the daemon.
+func New() *Dispatcher {
+	return &Dispatcher{
+		now:        time.Now,
+		feed:       make(chan struct{}, 1),
+		flights:    map[queueid.ID]struct{}{},
+		waitingIDs: map[queueid.ID]struct{}{},
+		unflushed:  map[queueid.ID]journal.Ref{},
+	}
+}
+
+// Open takes hold of the spool; its files are opened by the user that owns them.
+func (d *Dispatcher) Open(p *service.Process) error {
+	d.log, d.board, d.ctx = p.Log, p.Board, p.Context()
+	d.settings.Store(p.Settings())
+	d.limits = newLimits(p.Settings())
+	p.OnReload(func(s *settings.Settings) {
+		d.settings.Store(s)
+		d.limits.apply(s)
+	})
+	var err error
+	d.fs, err = durable.Open(p.Settings().Instance.Spool)
+	return err
+}
+
+// Confinement: the spool, and nothing else.
+func (d *Dispatcher) Confinement(p *service.Process) privsep.Spec {
+	return privsep.Spec{
+		Chroot:  p.EmptyDir(),
+		Write:   []string{p.Settings().Instance.Spool},
+		Seccomp: privsep.SeccompWriter,
+		Limits:  privsep.Limits{Memory: memoryLimit, NoFile: 16384},
+	}
+}
+
+// Serve attempts what comes and what lies in the journal until told to drain;
+// attempts under way may then finish, what is not begun stays in the journal.
+func (d *Dispatcher) Serve(ctx context.Context, p *service.Process) error {
+	var err error
+	if d.marker, err = journal.OpenMarker(d.fs, d.markerOptions()); err != nil {
+		return err
+	}
+	d.spool = spool.New(d.fs)
+	// Deferred messages of an earlier run may be removed only when the marks of
+	// that run are known to be on disk.
+	if err := d.marker.FlushNow(ctx); err != nil {
+		return errors.Join(err, d.marker.Close())
+	}
+	d.router = p.Client(proto.Router, ipc.ClientOptions{})
+	d.remote = p.Client(proto.SMTPClient, ipc.ClientOptions{})
+	d.local = p.Client(proto.LocalDeliver, ipc.ClientOptions{})
+	d.bounce = p.Client(proto.Bounce, ipc.ClientOptions{})
+	d.qmgr = p.Client(proto.QMgr, ipc.ClientOptions{})
+
+	if err := d.mend(); err != nil {
+		return errors.Join(err, d.marker.Close())
+	}
+	feedCtx, stopFeeding := context.WithCancel(ctx)
+	defer stopFeeding()
+	go d.feeder(feedCtx)
+	d.kickFeeder()
+	// A connection of cleanup's means that one of us has just started, or lost
+	// the other: look for what was not handed over. proto.Rescan, the only
+	// notice there is, asks for the same.
+	d.server.Store(p.Accept(d.handleCleanup, ipc.ServerOptions{
+		Credits:   credits,
+		OnConnect: func(*ipc.Conn) { go d.recover() },
+		OnNotice:  func(*ipc.Conn, uint16, []byte) { go d.recover() },
+	}, string(proto.Cleanup)))
+	due := p.Accept(d.handleQMgr, ipc.ServerOptions{Credits: credits}, string(proto.QMgr))
+
+	<-p.Draining()
+	d.mu.Lock()
+	d.stopping = true
+	d.mu.Unlock()
+	err = errors.Join(d.server.Load().Shutdown(ctx), due.Shutdown(ctx))
+	d.wait(ctx)
+	return errors.Join(err, d.marker.Close())
+}
+
+// mend brings the spool into order before anybody else touches it: records of
+// the journal first, then the queues (see the table of states in pkg/spool).
+func (d *Dispatcher) mend() error {
+	d.recover()
+	rep, err := d.spool.Sweep()
+	for _, id := range rep.Lone {
+		d.log.Emit(event.CorruptOf(id, "the log of a message is gone; it is attempted anew", "", spool.ErrDamaged))
+	}
+	for _, name := range rep.Strange {
+		d.log.Emit(event.CorruptOf(0, "a file of no message", name, spool.ErrDamaged))
+	}
+	return err
+}
+
+// wait is for the attempts under way; ctx ends them too, as it is their own.
+func (d *Dispatcher) wait(ctx context.Context) {
+	done := make(chan struct{})
+	go func() {
+		d.wg.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+	case <-ctx.Done():
+		// What is cut off here stands in the journal or under deferred/ and
+		// is attempted again.
+	}
+}
+
+func (d *Dispatcher) handleCleanup(_ context.Context, call *ipc.Call) { d.handleAttempt(call) }
+
+func (d *Dispatcher) handleQMgr(ctx context.Context, call *ipc.Call) { d.handleDue(ctx, call) }
+
+func (d *Dispatcher) markerOptions() journal.MarkerOptions {
+	return journal.MarkerOptions{
+		SegmentFree: func(segment, generation uint32) {
+			if s := d.server.Load(); s != nil {
+				s.Notify(&proto.SegmentFree{Segment: segment, Generation: generation})
+			}
+		},
+		Problem: func(err error) { d.log.Emit(event.TroubleOf(0, "journal marks", err)) },
+	}
+}

@@ -1,0 +1,130 @@
+package dispatch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"filbert/pkg/outcome"
+	"filbert/pkg/proto"
+)
+
+// jobDeadline is far beyond every agent's own time-outs: it only ends the wait
+// for an agent that hangs.
+const jobDeadline = 4 * time.Hour
+
+var errIncomplete = errors.New("an answer without an outcome for each recipient")
+
+// deliverAll does the jobs of the flight side by side.
+func (d *Dispatcher) deliverAll(ctx context.Context, f *flight) {
+	jobs := group(f.leaves, f.env.Sender, d.settings.Load().Transports)
+	if len(jobs) == 1 {
+		d.deliver(ctx, f, &jobs[0])
+		return
+	}
+	var wg sync.WaitGroup
+	// A message to thousands of mailboxes must not become thousands of
+	// goroutines that all wait: as many as could get a place are enough.
+	slots := make(chan struct{}, max(1, d.settings.Load().Limits.Deliveries))
+	for i := range jobs {
+		slots <- struct{}{}
+		wg.Add(1)
+		go func() {
+			defer wg.Done()
+			d.deliver(ctx, f, &jobs[i])
+			<-slots
+		}()
+	}
+	wg.Wait()
+}
+
+// deliver does one job within the limits and notes each leaf's outcome. No two
+// jobs share a leaf, so the slices need no lock.
+func (d *Dispatcher) deliver(ctx context.Context, f *flight, j *job) {
+	if err := d.limits.take(ctx, j.transport, j.nextHop); err != nil {
+		kind := outcome.Internal
+		if errors.Is(err, errBusy) {
+			kind = outcome.Busy
+		}
+		f.setAll(j, outcome.Defer(kind, statusBusy, "%v", err))
+		return
+	}
+	defer d.limits.give(j.transport, j.nextHop)
+	ctx, cancel := context.WithTimeout(ctx, jobDeadline)
+	defer cancel()
+
+	driver := d.settings.Load().Transports[j.transport].Driver
+	switch {
+	case driver == "":
+		f.setAll(j, outcome.Defer(outcome.Internal, statusInternal,
+			"transport %q is not configured", j.transport))
+	case driver == "discard":
+		f.setAll(j, outcome.Outcome{Class: outcome.Delivered, Status: statusDelivered, Transport: j.transport})
+	case j.remote:
+		d.deliverRemote(ctx, f, j)
+	default:
+		d.deliverLocal(ctx, f, j)
+	}
+}
+
+func (d *Dispatcher) deliverRemote(ctx context.Context, f *flight, j *job) {
+	first := &f.leaves[j.leaves[0]]
+	req := proto.RemoteJob{
+		ID: f.env.ID, Sender: j.sender, Transport: j.transport, NextHop: j.nextHop, Hosts: first.Hosts,
+		Body: f.env.Body, UTF8: f.env.UTF8, Return: f.env.Return, EnvID: f.env.EnvID,
+		Has8Bit: f.env.Has8Bit, LongLine: f.env.LongLine, Content: f.content,
+	}
+	for _, i := range j.leaves {
+		req.Recipients = append(req.Recipients, f.leaves[i].Recipient)
+	}
+	var done proto.RemoteDone
+	err := d.remote.Call(ctx, &req, &done, f.files()...)
+	if err == nil && len(done.Outcomes) != len(j.leaves) {
+		err = errIncomplete
+	}
+	if err != nil {
+		f.setAll(j, outcome.Defer(outcome.Internal, statusInternal, "%s", fmt.Sprintf("smtp-client did not answer: %v", err)))
+		return
+	}
+	for n, i := range j.leaves {
+		f.outcomes[i] = done.Outcomes[n]
+		f.outcomes[i].Transport = j.transport
+	}
+}
+
+func (d *Dispatcher) deliverLocal(ctx context.Context, f *flight, j *job) {
+	i := j.leaves[0]
+	leaf := &f.leaves[i]
+	req := proto.LocalJob{
+		ID: f.env.ID, Sender: j.sender, Recipient: leaf.Recipient, Transport: j.transport,
+		User: leaf.User, Detail: leaf.Detail, Content: f.content,
+	}
+	var done proto.LocalDone
+	if err := d.local.Call(ctx, &req, &done, f.files()...); err != nil {
+		f.setAll(j, outcome.Defer(outcome.Internal, statusInternal, "local-deliver did not answer: %v", err))
+		return
+	}
+	f.outcomes[i] = done.Outcome
+	f.outcomes[i].Transport = j.transport
+	if !done.Output.IsEmpty() {
+		f.keepOutput(i, done.Output.ForWire())
+	}
+}
+
+// keepOutput notes what a command printed, for the report.
+func (f *flight) keepOutput(leaf int, text string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.output == nil {
+		f.output = make([]string, len(f.leaves))
+	}
+	f.output[leaf] = text
+}
+
+func (f *flight) setAll(j *job, o outcome.Outcome) {
+	for _, i := range j.leaves {
+		f.outcomes[i] = o
+	}
+}

@@ -1,0 +1,41 @@
+// Package dispatch carries out one attempt of one message: it asks router where
+// each recipient goes, groups recipients by next hop, hands the jobs to
+// smtp-client and local-deliver within its limits, and settles what comes back:
+// done, reported, or filed under deferred/ and told to qmgr. First attempts come
+// from cleanup, later ones from qmgr; dispatch decides neither when nor where.
+//
+// It promises that a recipient is finished only when its outcome is safe: a
+// delivery once the agent said so, a failure once its report is durable, a
+// deferral once the message lies flushed under deferred/. Until then the
+// journal's record (or the deferred file) stands, and whoever comes next
+// attempts it again. It refuses to hold more in memory than its budget: above
+// it the journal itself is the backlog.
+//
+// # The path of a first attempt
+//
+//	intake.go   an Attempt arrives from cleanup, or a record is found in the journal
+//	flight.go   one attempt from here to its end, in one goroutine
+//	route.go    router's leaves; what it decided already
+//	group.go    leaves of one next hop become one job (pure)
+//	limits.go   a place for each job, fair between destinations
+//	deliver.go  the jobs, side by side, each with its outcome
+//	report.go   what failed is told to the sender, through bounce
+//	settle.go   what is left is filed; then the record is marked done
+//
+// # What a crash leaves
+//
+// At any point before the mark: the record, attempted again at the next start
+// (a delivery that was made in the last moment may be made twice). After
+// filing and before the mark: both; recovery lets deferred/ win. See pkg/spool
+// for the table of states.
+//
+// # Security
+//
+// Runs as filbert, sees spool/ alone, opens no network connection, parses no
+// content.
+//
+// # Standards
+//
+// RFC 5321, section 4.5.4.1 (sending strategy); RFC 3461, section 6 (who
+// reports what).
+package dispatch

@@ -1,0 +1,100 @@
+package dispatch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"filbert/pkg/envelope"
+	"filbert/pkg/event"
+	"filbert/pkg/ipc"
+	"filbert/pkg/ledger"
+	"filbert/pkg/proto"
+	"filbert/pkg/spool"
+)
+
+// handleDue makes a later attempt for qmgr, in a goroutine of its own.
+func (d *Dispatcher) handleDue(ctx context.Context, call *ipc.Call) {
+	var req proto.Due
+	if err := call.Decode(&req); err != nil {
+		return
+	}
+	d.wg.Go(func() {
+		settled := d.attemptDeferred(ctx, &req)
+		call.Reply(&settled)
+	})
+}
+
+func (d *Dispatcher) attemptDeferred(_ context.Context, req *proto.Due) proto.Settled {
+	d.mu.Lock()
+	if d.stopping || len(d.flights) >= maxFlights {
+		d.mu.Unlock()
+		return proto.Settled{State: proto.SettledBusy, Summary: proto.Summary{ID: req.ID}}
+	}
+	if _, under := d.flights[req.ID]; under {
+		d.mu.Unlock()
+		return proto.Settled{State: proto.SettledBusy, Summary: proto.Summary{ID: req.ID}}
+	}
+	d.flights[req.ID] = struct{}{}
+	d.mu.Unlock()
+	defer func() {
+		d.mu.Lock()
+		delete(d.flights, req.ID)
+		d.mu.Unlock()
+	}()
+
+	f, state, err := d.loadDeferred(req)
+	if err != nil {
+		if state == proto.SettledCorrupt {
+			d.log.Emit(event.CorruptOf(req.ID, "deferred message", "corrupt/"+req.ID.String(), err))
+		}
+		return proto.Settled{State: state, Summary: proto.Summary{ID: req.ID}}
+	}
+	defer f.close()
+	return d.run(d.ctx, f)
+}
+
+// loadDeferred makes a flight of what is still owed of deferred/XX/ID.
+func (d *Dispatcher) loadDeferred(req *proto.Due) (*flight, proto.SettledState, error) {
+	e, err := d.spool.Open(spool.Deferred, req.ID)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, proto.SettledMissing, err
+	}
+	if err != nil {
+		return nil, d.setAside(req, err), err
+	}
+	env, err := envelope.Unmarshal(e.Envelope)
+	if err != nil {
+		err = errors.Join(fmt.Errorf("%w: %w", spool.ErrDamaged, err), e.Close())
+		return nil, d.setAside(req, err), err
+	}
+	book := ledger.Read(env, d.spool.Log(spool.Deferred, req.ID))
+	if book.Bad > 0 {
+		d.log.Emit(event.TroubleOf(req.ID, "read the log of a message", fmt.Errorf("%d bad lines", book.Bad)))
+	}
+	f := &flight{origin: fromDeferred, env: env, due: *req, attempt: book.Attempts + 1, book: book}
+	f.index = book.Waiting()
+	all := env.Recipients
+	env.Recipients = make([]envelope.Recipient, len(f.index))
+	for i, n := range f.index {
+		env.Recipients[i] = all[n]
+	}
+	f.entry = e
+	f.content = proto.Content{Offset: e.ContentOffset, Size: e.ContentSize}
+	f.file = e.OS()
+	return f, 0, nil
+}
+
+// setAside moves what can't be understood to corrupt/, where people look.
+func (d *Dispatcher) setAside(req *proto.Due, why error) proto.SettledState {
+	if !errors.Is(why, spool.ErrDamaged) {
+		d.log.Emit(event.TroubleOf(req.ID, "read a deferred message", why))
+		return proto.SettledBusy // the disk may recover
+	}
+	if err := d.spool.Quarantine(spool.Deferred, req.ID); err != nil {
+		d.log.Emit(event.TroubleOf(req.ID, "set a damaged message aside", err))
+		return proto.SettledBusy
+	}
+	return proto.SettledCorrupt
+}

@@ -1,0 +1,106 @@
+package dispatch
+
+import (
+	"context"
+	"os"
+	"sync"
+	"time"
+
+	"filbert/pkg/envelope"
+	"filbert/pkg/journal"
+	"filbert/pkg/ledger"
+	"filbert/pkg/outcome"
+	"filbert/pkg/proto"
+	"filbert/pkg/spool"
+)
+
+// origin says where the message of a flight lies, and with it how the flight
+// is settled.
+type origin uint8
+
+const (
+	fromJournal  origin = 1 // first attempt: a record without a done mark
+	fromDeferred origin = 2 // later attempt: a file under deferred/
+)
+
+// flight is one attempt of one message. One goroutine runs it from here to its
+// end; deliver.go adds others for jobs side by side.
+type flight struct {
+	origin  origin
+	ref     journal.Ref // fromJournal
+	env     *envelope.Envelope
+	content proto.Content
+	file    *os.File // large content or a deferred file; nil when inline
+	due     proto.Due
+	attempt int
+	began   time.Time
+
+	// Of a later attempt: the open file, what its log says, and the numbers in
+	// the file of env.Recipients, which are those that wait.
+	entry *spool.Entry
+	book  *ledger.Ledger
+	index []int
+
+	leaves   []proto.Leaf
+	outcomes []outcome.Outcome // one for each leaf
+	warned   bool              // a delay warning went out
+
+	mu     sync.Mutex // guards output, as local jobs run side by side
+	output []string   // of commands, one for each leaf; nil when there was none
+}
+
+// run carries the flight through. It returns what is left of the message.
+func (d *Dispatcher) run(ctx context.Context, f *flight) proto.Settled {
+	f.began = d.now()
+	row := d.board.Start()
+	defer row.End()
+
+	row.Set("routing", f.env.ID.String(), "")
+	d.routeAll(ctx, f)
+	row.Set("delivering", f.env.ID.String(), "")
+	if f.due.Action != proto.DueBounce {
+		d.deliverAll(ctx, f)
+	}
+	d.expire(f)
+	row.Set("settling", f.env.ID.String(), "")
+	d.reportAll(ctx, f)
+	return d.settle(ctx, f)
+}
+
+// close lets go of the content.
+func (f *flight) close() {
+	switch {
+	case f.entry != nil:
+		_ = f.entry.Close() // read-only: nothing can be lost
+	case f.file != nil:
+		_ = f.file.Close()
+	}
+	f.entry, f.file, f.content.Inline = nil, nil, nil
+}
+
+// files is what rides with a frame that carries the content.
+func (f *flight) files() []*os.File {
+	if f.content.InFile() {
+		return []*os.File{f.file}
+	}
+	return nil
+}
+
+// expire turns deferrals into failures when qmgr said that this was the last
+// attempt: the sender is told what stood in the way at the end.
+func (d *Dispatcher) expire(f *flight) {
+	if f.due.Action != proto.DueFinal {
+		return
+	}
+	for i := range f.outcomes {
+		o := &f.outcomes[i]
+		if o.Temporary() && o.Kind != outcome.Busy && o.Kind != outcome.Internal {
+			o.Class = outcome.Failed
+			if o.Status.Class == 4 {
+				// RFC 3463, section 3.5: 4.4.7 and 5.4.7, delivery time expired.
+				o.Status.Class = 5
+			}
+			o.Kind = outcome.Expired
+		}
+	}
+}

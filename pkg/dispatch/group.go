@@ -1,0 +1,76 @@
+package dispatch
+
+import (
+	"filbert/pkg/mailaddr"
+	"filbert/pkg/proto"
+	"filbert/pkg/settings"
+)
+
+// job is some recipients that go in one delivery: indexes into the flight's
+// leaves. A remote job is one SMTP transaction; a local job has one leaf.
+type job struct {
+	leaves    []int
+	transport string
+	nextHop   string
+	sender    mailaddr.Address // envelope sender: the message's, or a list's owner
+	remote    bool
+}
+
+// groupKey is what recipients must share to go in one transaction.
+type groupKey struct {
+	transport, nextHop string
+	sender             mailaddr.Address
+}
+
+// group makes jobs of the leaves that have no verdict yet: one transaction for
+// all recipients of one transport, next hop and envelope sender, split at the
+// transport's limit; each local leaf by itself. Order follows the leaves.
+func group(leaves []proto.Leaf, sender mailaddr.Address, transports map[string]settings.Transport) []job {
+	if len(leaves) == 1 && leaves[0].Verdict.Class == 0 {
+		return []job{newJob(0, &leaves[0], sender, transports)}
+	}
+	var jobs []job
+	open := map[groupKey]int{} // the job of this key that still has room
+	for i := range leaves {
+		l := &leaves[i]
+		if l.Verdict.Class != 0 {
+			continue
+		}
+		j := newJob(i, l, sender, transports)
+		if !j.remote {
+			jobs = append(jobs, j)
+			continue
+		}
+		key := groupKey{l.Transport, l.NextHop, j.sender}
+		at, ok := open[key]
+		if ok && len(jobs[at].leaves) < maxRecipients(transports[l.Transport]) {
+			jobs[at].leaves = append(jobs[at].leaves, i)
+			continue
+		}
+		open[key] = len(jobs)
+		jobs = append(jobs, j)
+	}
+	return jobs
+}
+
+func newJob(i int, l *proto.Leaf, sender mailaddr.Address, transports map[string]settings.Transport) job {
+	if l.Recipient.ErrorsTo != nil && !sender.IsNull() {
+		sender = *l.Recipient.ErrorsTo
+	}
+	return job{
+		leaves:    []int{i},
+		transport: l.Transport,
+		nextHop:   l.NextHop,
+		sender:    sender,
+		remote:    isRemote(transports[l.Transport].Driver),
+	}
+}
+
+func isRemote(driver string) bool { return driver == "smtp" || driver == "lmtp" }
+
+func maxRecipients(t settings.Transport) int {
+	if t.MaxRecipients <= 0 {
+		return 1
+	}
+	return t.MaxRecipients
+}

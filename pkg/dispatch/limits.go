@@ -1,0 +1,187 @@
+package dispatch
+
+import (
+	"context"
+	"errors"
+	"sync"
+
+	"filbert/pkg/settings"
+)
+
+// errBusy says that too many already wait for the destination: the message is
+// filed as due when there is room, so that one slow destination can't fill
+// the memory that the others need.
+var errBusy = errors.New("too many deliveries already wait for this destination")
+
+// maxWaiting bounds who waits for one destination.
+const maxWaiting = 2000
+
+// limits hands out places: in all, for each transport, for each destination.
+// Who waits is served in order, within the destination; a destination at its
+// limit never holds up another.
+type limits struct {
+	mu         sync.Mutex
+	total      int
+	maxTotal   int
+	perDest    int
+	transports map[string]*transportPlaces
+	dests      map[destKey]*destPlaces
+	ready      []*destPlaces // have waiters and were stopped by a wider limit, in turn
+}
+
+type transportPlaces struct{ used, max int }
+
+type destKey struct{ transport, nextHop string }
+
+type destPlaces struct {
+	key     destKey
+	used    int
+	waiting []chan struct{}
+	queued  bool // is in limits.ready
+}
+
+func newLimits(s *settings.Settings) *limits {
+	l := &limits{transports: map[string]*transportPlaces{}, dests: map[destKey]*destPlaces{}}
+	l.apply(s)
+	return l
+}
+
+// apply takes new limits; places already given stay given.
+func (l *limits) apply(s *settings.Settings) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.maxTotal, l.perDest = s.Limits.Deliveries, s.Limits.PerDestination
+	for name, t := range s.Transports {
+		p := l.transports[name]
+		if p == nil {
+			p = &transportPlaces{}
+			l.transports[name] = p
+		}
+		p.max = t.Concurrency
+	}
+	for _, d := range l.dests {
+		l.markReady(d)
+	}
+	l.wakeLocked()
+}
+
+// take waits for a place, or says errBusy at once when too many wait already.
+// give must follow.
+func (l *limits) take(ctx context.Context, transport, nextHop string) error {
+	l.mu.Lock()
+	d := l.dest(destKey{transport, nextHop})
+	if len(d.waiting) == 0 && l.roomLocked(d) {
+		l.occupyLocked(d)
+		l.mu.Unlock()
+		return nil
+	}
+	if len(d.waiting) >= maxWaiting {
+		l.mu.Unlock()
+		return errBusy
+	}
+	turn := make(chan struct{})
+	d.waiting = append(d.waiting, turn)
+	l.markReady(d)
+	l.mu.Unlock()
+
+	select {
+	case <-turn:
+		return nil
+	case <-ctx.Done():
+		return l.abandon(d, turn, ctx.Err())
+	}
+}
+
+// abandon leaves the queue; a place given meanwhile is handed on.
+func (l *limits) abandon(d *destPlaces, turn chan struct{}, err error) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for i, w := range d.waiting {
+		if w == turn {
+			d.waiting = append(d.waiting[:i], d.waiting[i+1:]...)
+			l.forgetLocked(d)
+			return err
+		}
+	}
+	l.releaseLocked(d)
+	return err
+}
+
+// give returns a place.
+func (l *limits) give(transport, nextHop string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.releaseLocked(l.dest(destKey{transport, nextHop}))
+}
+
+func (l *limits) releaseLocked(d *destPlaces) {
+	d.used--
+	l.total--
+	if t := l.transports[d.key.transport]; t != nil {
+		t.used--
+	}
+	l.markReady(d)
+	l.wakeLocked()
+	l.forgetLocked(d)
+}
+
+// wakeLocked gives free places to destinations in turn, one each, until no
+// destination that waits has room.
+func (l *limits) wakeLocked() {
+	for stuck := 0; stuck < len(l.ready) && l.total < l.maxTotal; {
+		d := l.ready[0]
+		l.ready = l.ready[1:]
+		if len(d.waiting) == 0 || d.used >= l.perDest {
+			d.queued = false // comes back when it has a waiter and a place is returned
+			continue
+		}
+		l.ready = append(l.ready, d)
+		if !l.roomLocked(d) {
+			stuck++
+			continue
+		}
+		stuck = 0
+		turn := d.waiting[0]
+		d.waiting = d.waiting[1:]
+		l.occupyLocked(d)
+		close(turn)
+	}
+}
+
+func (l *limits) markReady(d *destPlaces) {
+	if !d.queued && len(d.waiting) > 0 {
+		d.queued = true
+		l.ready = append(l.ready, d)
+	}
+}
+
+func (l *limits) roomLocked(d *destPlaces) bool {
+	if l.total >= l.maxTotal || d.used >= l.perDest {
+		return false
+	}
+	t := l.transports[d.key.transport]
+	return t == nil || t.max <= 0 || t.used < t.max
+}
+
+func (l *limits) occupyLocked(d *destPlaces) {
+	d.used++
+	l.total++
+	if t := l.transports[d.key.transport]; t != nil {
+		t.used++
+	}
+}
+
+func (l *limits) dest(key destKey) *destPlaces {
+	d := l.dests[key]
+	if d == nil {
+		d = &destPlaces{key: key}
+		l.dests[key] = d
+	}
+	return d
+}
+
+func (l *limits) forgetLocked(d *destPlaces) {
+	if d.used == 0 && len(d.waiting) == 0 {
+		delete(l.dests, d.key)
+	}
+}

@@ -1,0 +1,251 @@
+package dispatch
+
+import (
+	"context"
+	"io"
+	"time"
+
+	"filbert/pkg/envelope"
+	"filbert/pkg/event"
+	"filbert/pkg/ledger"
+	"filbert/pkg/outcome"
+	"filbert/pkg/proto"
+	"filbert/pkg/queueid"
+	"filbert/pkg/spool"
+)
+
+// settle makes the outcome of an attempt safe, in the order that a crash
+// demands, and tells the log and qmgr.
+func (d *Dispatcher) settle(ctx context.Context, f *flight) proto.Settled {
+	d.tellOutcomes(f)
+	if f.origin == fromDeferred {
+		return d.settleDeferred(ctx, f)
+	}
+	return d.settleFirst(ctx, f)
+}
+
+// settleFirst ends a first attempt: done, or filed.
+func (d *Dispatcher) settleFirst(ctx context.Context, f *flight) proto.Settled {
+	if !f.anyWaiting() {
+		d.markDone(f)
+		d.log.Emit(event.FinishedOf(f.env.ID))
+		return proto.Settled{State: proto.SettledGone}
+	}
+	summary, err := d.file(f)
+	if err != nil {
+		// The record stands: it is attempted again when room appears.
+		d.log.Emit(event.TroubleOf(f.env.ID, "file a deferred message", err))
+		d.retryLater(f)
+		return proto.Settled{State: proto.SettledBusy}
+	}
+	// A crash here leaves the record and the file: recovery lets the file win.
+	d.markFiled(f)
+	d.log.Emit(event.FiledOf(f.env.ID, int(summary.Waiting), f.firstWaitingKind()))
+	d.tellQmgr(ctx, summary)
+	return proto.Settled{State: proto.SettledWaiting, Summary: summary}
+}
+
+// file writes deferred/XX/ID. Its recipients are the leaves: what was expanded
+// at the first attempt is what is retried.
+func (d *Dispatcher) file(f *flight) (proto.Summary, error) {
+	env := *f.env
+	env.Recipients = make([]envelope.Recipient, len(f.leaves))
+	now := d.now()
+	msg := spool.Message{ID: env.ID, Content: f.content.Inline}
+	for i := range f.leaves {
+		env.Recipients[i] = f.leaves[i].Recipient
+		msg.Log = append(msg.Log, f.lines(i, i, now)...)
+	}
+	msg.Envelope = env.Marshal()
+	if f.file != nil {
+		msg.Body = io.NewSectionReader(f.file, f.content.Offset, f.content.Size)
+	}
+	if err := d.spool.File(spool.Deferred, &msg); err != nil {
+		return proto.Summary{}, err
+	}
+	return d.summary(f, f.countWaiting(), now), nil
+}
+
+// lines are those of leaf i for recipient number n of the deferred file.
+func (f *flight) lines(i, n int, now time.Time) []spool.LogLine {
+	key := ledger.KeyText(&f.leaves[i].Recipient)
+	lines := []spool.LogLine{spool.LineOf(now, n, key, f.outcomes[i])}
+	if f.outcomes[i].Permanent() {
+		// reportAll made a deferral of every failure that it could not report.
+		lines = append(lines, spool.LogLine{Time: now, Verb: spool.Reported, Recipient: n, Address: key})
+	}
+	return lines
+}
+
+// settleDeferred ends a later attempt: lines for what happened, removal when
+// nothing waits.
+func (d *Dispatcher) settleDeferred(ctx context.Context, f *flight) proto.Settled {
+	now := d.now()
+	var lines []spool.LogLine
+	for i := range f.leaves {
+		lines = append(lines, f.lines(i, f.index[f.leaves[i].Parent], now)...)
+	}
+	waiting := f.waitingParents()
+	for parent, waits := range waiting {
+		if !waits && f.expanded(parent) {
+			rc := &f.env.Recipients[parent]
+			lines = append(lines, spool.LineOf(now, f.index[parent], ledger.KeyText(rc),
+				outcome.Outcome{Class: outcome.Expanded, Status: statusDelivered}))
+		}
+	}
+	if f.warned {
+		lines = append(lines, spool.LogLine{Time: now, Verb: spool.Warned, Recipient: spool.WholeMessage})
+	}
+	if err := d.spool.AppendLog(spool.Deferred, f.env.ID, lines); err != nil {
+		// What was delivered may be delivered again: the line is its only memory.
+		d.log.Emit(event.TroubleOf(f.env.ID, "note an attempt", err))
+	}
+	left := 0
+	for _, waits := range waiting {
+		if waits {
+			left++
+		}
+	}
+	if left > 0 {
+		return proto.Settled{State: proto.SettledWaiting, Summary: d.summary(f, left, now), Warned: f.warned}
+	}
+	d.removeDeferred(ctx, f, now)
+	return proto.Settled{State: proto.SettledGone}
+}
+
+// removeDeferred ends state S4.
+func (d *Dispatcher) removeDeferred(ctx context.Context, f *flight, now time.Time) {
+	if err := d.marksFlushed(ctx, f.env.ID); err != nil {
+		d.log.Emit(event.TroubleOf(f.env.ID, "flush the journal's marks", err))
+		return // the log says that nobody waits; qmgr or a restart removes it
+	}
+	if err := d.spool.Remove(spool.Deferred, f.env.ID, now); err != nil {
+		d.log.Emit(event.TroubleOf(f.env.ID, "remove a finished message", err))
+		return
+	}
+	d.log.Emit(event.FinishedOf(f.env.ID))
+}
+
+// markDone marks the record of a message that needs nothing more.
+func (d *Dispatcher) markDone(f *flight) {
+	if f.file != nil {
+		d.marker.DoneLarge(f.ref, f.env.ID)
+		return
+	}
+	d.marker.Done(f.ref)
+}
+
+// markFiled marks the record of a message that now lies under deferred/, and
+// remembers it until the mark is on disk: until then the file must not go.
+func (d *Dispatcher) markFiled(f *flight) {
+	id := f.env.ID
+	d.mu.Lock()
+	d.unflushed[id] = f.ref
+	d.mu.Unlock()
+	d.markDone(f)
+	d.marker.AfterFlush(func() {
+		d.mu.Lock()
+		delete(d.unflushed, id)
+		d.mu.Unlock()
+	})
+}
+
+// marksFlushed returns when the mark of a deferred message's record is on disk.
+func (d *Dispatcher) marksFlushed(ctx context.Context, id queueid.ID) error {
+	d.mu.Lock()
+	ref, young := d.unflushed[id]
+	d.mu.Unlock()
+	if !young || d.marker.Flushed(ref) {
+		return nil
+	}
+	return d.marker.FlushNow(ctx)
+}
+
+func (f *flight) anyWaiting() bool { return f.countWaiting() > 0 }
+
+func (f *flight) countWaiting() int {
+	n := 0
+	for i := range f.outcomes {
+		if f.outcomes[i].Temporary() {
+			n++
+		}
+	}
+	return n
+}
+
+// waitingParents tells for each recipient of the flight whether a leaf of its
+// still waits.
+func (f *flight) waitingParents() []bool {
+	waits := make([]bool, len(f.env.Recipients))
+	for i := range f.leaves {
+		if f.outcomes[i].Temporary() {
+			waits[f.leaves[i].Parent] = true
+		}
+	}
+	return waits
+}
+
+// expanded tells whether a recipient was replaced by others.
+func (f *flight) expanded(parent int) bool {
+	for i := range f.leaves {
+		if f.leaves[i].Parent == parent && ledger.Key(&f.leaves[i].Recipient) == ledger.Key(&f.env.Recipients[parent]) {
+			return false
+		}
+	}
+	return true
+}
+
+func (f *flight) firstWaitingKind() string {
+	for i := range f.outcomes {
+		if f.outcomes[i].Temporary() {
+			return string(f.outcomes[i].Kind)
+		}
+	}
+	return ""
+}
+
+// summary is what qmgr needs to schedule and list the message.
+func (d *Dispatcher) summary(f *flight, waiting int, now time.Time) proto.Summary {
+	s := proto.Summary{
+		ID: f.env.ID, Arrived: f.env.Arrived.Unix(), LastAttempt: now.Unix(), Attempts: uint32(f.attempt),
+		Size: f.env.Size, Bounce: f.env.Sender.IsNull(), Waiting: uint32(waiting), Busy: true,
+	}
+	for i := range f.outcomes {
+		if !f.outcomes[i].Temporary() {
+			continue
+		}
+		if s.NextHop == "" {
+			s.NextHop = f.leaves[i].NextHop
+			if s.NextHop == "" {
+				s.NextHop = f.leaves[i].Recipient.Address.Domain()
+			}
+		}
+		s.Busy = s.Busy && f.outcomes[i].Kind == outcome.Busy
+	}
+	return s
+}
+
+// tellOutcomes logs one line for each leaf.
+func (d *Dispatcher) tellOutcomes(f *flight) {
+	now := d.now()
+	for i := range f.leaves {
+		l := &f.leaves[i]
+		ev := event.SettledOf(f.env.ID)
+		ev.To, ev.Outcome, ev.Attempt = l.Recipient.Address, &f.outcomes[i], f.attempt
+		ev.Target = l.Recipient.Target
+		ev.Took, ev.SinceRcv = now.Sub(f.began), now.Sub(f.env.Arrived)
+		if l.Expanded {
+			ev.Orig = &f.env.Recipients[l.Parent].Address
+		}
+		d.log.Emit(ev)
+	}
+}
+
+// tellQmgr is allowed to fail: qmgr finds the file itself when it is back.
+func (d *Dispatcher) tellQmgr(ctx context.Context, s proto.Summary) {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	if err := d.qmgr.Call(ctx, &proto.Filed{Summary: s}, &proto.FiledOK{}); err != nil {
+		d.log.Emit(event.TroubleOf(s.ID, "tell qmgr", err))
+	}
+}

@@ -1,0 +1,125 @@
+package dsn
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"filbert/pkg/envelope"
+	"filbert/pkg/message"
+	"filbert/pkg/outcome"
+	"filbert/pkg/smtp"
+	"filbert/pkg/untrusted"
+)
+
+// statusPart is the part for programs (RFC 3464, section 2).
+func (r *Request) statusPart() []byte {
+	kind := "message/delivery-status"
+	if r.utf8Addresses() {
+		kind = "message/global-delivery-status" // RFC 6533, section 3
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "Content-Description: Delivery report\r\nContent-Type: %s\r\n", kind)
+	if r.utf8Addresses() {
+		b.WriteString("Content-Transfer-Encoding: 8bit\r\n")
+	}
+	b.WriteString("\r\n")
+	// RFC 3464, section 2.2: fields about the message.
+	if id := r.Envelope.EnvID; !id.IsEmpty() {
+		field(&b, "Original-Envelope-Id", id.ForHeader())
+	}
+	field(&b, "Reporting-MTA", "dns; "+r.Hostname)
+	if c := r.Envelope.Client; c.Addr.IsValid() && !c.HELO.IsEmpty() {
+		field(&b, "Received-From-MTA", "dns; "+c.HELO.ForHeader())
+	}
+	field(&b, "Arrival-Date", message.FormatDate(r.Envelope.Arrived.Local()))
+	field(&b, "X-Filbert-Queue-Id", r.Envelope.ID.String())
+	for i := range r.Envelope.Recipients {
+		b.WriteString("\r\n")
+		r.recipientFields(&b, &r.Envelope.Recipients[i], &r.Outcomes[i])
+	}
+	return []byte(b.String())
+}
+
+// recipientFields are those of one recipient (RFC 3464, section 2.3).
+func (r *Request) recipientFields(b *strings.Builder, rc *envelope.Recipient, o *outcome.Outcome) {
+	if rc.OrigType != "" {
+		field(b, "Original-Recipient", rc.OrigType+"; "+rc.Orig.ForHeader())
+	}
+	kind := "rfc822"
+	if rc.Address.NeedsUTF8() {
+		kind = "utf-8"
+	}
+	field(b, "Final-Recipient", kind+"; "+rc.Address.String())
+	field(b, "Action", r.action(o))
+	field(b, "Status", statusOf(r.What, o).String())
+	if o.Remote != "" {
+		field(b, "Remote-MTA", "dns; "+untrusted.From(o.Remote).ForHeader())
+	}
+	if !o.Text.IsEmpty() && r.What != Success {
+		kind := "x-filbert; "
+		if o.Remote != "" && o.Code != 0 {
+			kind = "smtp; "
+		}
+		field(b, "Diagnostic-Code", kind+o.Text.ForHeader())
+	}
+	field(b, "Last-Attempt-Date", message.FormatDate(r.Now))
+	if r.What == Delay && !r.GiveUpAt.IsZero() {
+		field(b, "Will-Retry-Until", message.FormatDate(r.GiveUpAt.In(r.Now.Location()).Truncate(time.Second)))
+	}
+}
+
+// action is the verb of RFC 3464, section 2.3.3.
+func (r *Request) action(o *outcome.Outcome) string {
+	switch r.What {
+	case Delay:
+		return "delayed"
+	case Success:
+		if o.Relayed {
+			return "relayed"
+		}
+		if o.Class == outcome.Expanded {
+			return "expanded"
+		}
+		return "delivered"
+	}
+	return "failed"
+}
+
+// statusOf makes sure that the class of the status agrees with the action.
+func statusOf(what What, o *outcome.Outcome) smtp.Status {
+	s := o.Status
+	want := map[What]int{Failure: 5, Double: 5, Delay: 4, Success: 2}[what]
+	if s.Class != want {
+		s.Class = want
+	}
+	return s
+}
+
+func (r *Request) utf8Addresses() bool {
+	for i := range r.Envelope.Recipients {
+		if r.Envelope.Recipients[i].Address.NeedsUTF8() {
+			return true
+		}
+	}
+	return false
+}
+
+// field writes one field, folded at spaces below 78 columns where it can be
+// (RFC 5322, section 2.2.3).
+func field(b *strings.Builder, name, value string) {
+	col := len(name) + 1
+	b.WriteString(name + ":")
+	for _, word := range strings.Fields(value) {
+		if col+1+len(word) > 77 && col > len(name)+1 {
+			b.WriteString("\r\n ")
+			col = 1
+		} else {
+			b.WriteByte(' ')
+			col++
+		}
+		b.WriteString(word)
+		col += len(word)
+	}
+	b.WriteString("\r\n")
+}

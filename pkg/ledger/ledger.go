@@ -1,0 +1,127 @@
+// Package ledger reads the log of a message's attempts against its envelope:
+// who still waits, who is done, how often and when it was tried. dispatch
+// attempts what waits, qmgr schedules and lists by it; both must see the same.
+//
+// It promises that a recipient counts as done only by a line that says so: a
+// delivery, an expansion, or a failure whose report was accepted. A line it does
+// not understand, or one that was torn, costs knowledge and never mail: the
+// recipient is attempted again. It writes nothing.
+package ledger
+
+import (
+	"time"
+
+	"filbert/pkg/envelope"
+	"filbert/pkg/outcome"
+	"filbert/pkg/spool"
+	"filbert/pkg/untrusted"
+)
+
+// Ledger is what the log of one message comes to.
+type Ledger struct {
+	States      []State // one for each recipient of the envelope
+	Attempts    int
+	LastAttempt time.Time // zero: none
+	Warned      int       // delay warnings sent
+	Finished    bool      // nothing is owed: the files are left over
+	HeldFor     string    // reason of the last hold, "" if released since
+	// Bad counts lines that could not be read.
+	Bad int
+}
+
+// State is one recipient's.
+type State struct {
+	Done bool
+	// Last is the newest outcome of the recipient or of a child of its.
+	Last outcome.Outcome
+	// children that are done, when the recipient was expanded at a later
+	// attempt and some of its children still wait.
+	children map[string]struct{}
+}
+
+// Read goes through the lines of a log.
+func Read(env *envelope.Envelope, lines func(yield func(spool.LogLine, error) bool)) *Ledger {
+	l := &Ledger{States: make([]State, len(env.Recipients))}
+	for line, err := range lines {
+		if err != nil {
+			l.Bad++
+			continue
+		}
+		l.note(env, &line)
+	}
+	return l
+}
+
+func (l *Ledger) note(env *envelope.Envelope, line *spool.LogLine) {
+	switch line.Verb {
+	case spool.Warned:
+		l.Warned++
+	case spool.Finished:
+		l.Finished = true
+	case spool.Held:
+		l.HeldFor = line.Outcome.Text.ForWire()
+	case spool.Released:
+		l.HeldFor = ""
+	case spool.Delivered, spool.DeferredV, spool.Failed, spool.Expanded, spool.Reported:
+		l.noteOutcome(env, line)
+	}
+}
+
+func (l *Ledger) noteOutcome(env *envelope.Envelope, line *spool.LogLine) {
+	if line.Recipient < 0 || line.Recipient >= len(l.States) {
+		l.Bad++
+		return
+	}
+	s := &l.States[line.Recipient]
+	if line.Verb != spool.Reported {
+		s.Last = line.Outcome
+		// All lines of one attempt bear the same time.
+		if !line.Time.Equal(l.LastAttempt) {
+			l.Attempts++
+			l.LastAttempt = line.Time
+		}
+	}
+	switch line.Verb {
+	case spool.Delivered, spool.Expanded, spool.Reported:
+	default:
+		return
+	}
+	if line.Address.Equal(Key(&env.Recipients[line.Recipient])) {
+		s.Done = true
+		return
+	}
+	if s.children == nil {
+		s.children = map[string]struct{}{}
+	}
+	s.children[line.Address.ForWire()] = struct{}{}
+}
+
+// ChildDone tells whether a child of the recipient's expansion was served at an
+// earlier attempt.
+func (s *State) ChildDone(child *envelope.Recipient) bool {
+	_, done := s.children[Key(child)]
+	return done
+}
+
+// Waiting is the numbers of the recipients that are still owed something.
+func (l *Ledger) Waiting() []int {
+	var out []int
+	for i := range l.States {
+		if !l.States[i].Done {
+			out = append(out, i)
+		}
+	}
+	return out
+}
+
+// Key is what a line names a recipient by: its address, or the command or file
+// that an alias led to.
+func Key(r *envelope.Recipient) string {
+	if r.Kind != envelope.TargetAddress {
+		return r.Target
+	}
+	return r.Address.String()
+}
+
+// KeyText is Key for a line.
+func KeyText(r *envelope.Recipient) untrusted.Text { return untrusted.From(Key(r)) }
