@@ -1,0 +1,97 @@
+package smtpclient
+
+import (
+	"context"
+	"errors"
+	"path"
+	"sync"
+
+	"filbert/pkg/event"
+	"filbert/pkg/ipc"
+	"filbert/pkg/privsep"
+	"filbert/pkg/proto"
+	"filbert/pkg/service"
+	"filbert/pkg/settings"
+)
+
+const (
+	// credits is how many jobs of one caller may be under way or waiting for
+	// a connection.
+	credits     = 2000
+	memoryLimit = 512 << 20
+	maxFiles    = 8192 // a connection each, and the content of large messages
+)
+
+// Daemon is the smtp-client service.
+type Daemon struct {
+	client *Client
+	jobs   sync.WaitGroup
+}
+
+// New makes the daemon.
+func New() *Daemon { return &Daemon{} }
+
+// Open prepares the transports. There is nothing to open: a server's address
+// comes with each job.
+func (d *Daemon) Open(p *service.Process) error {
+	var err error
+	if d.client, err = NewClient(p.Settings(), p.Board, p.Log); err != nil {
+		return err
+	}
+	p.OnReload(func(s *settings.Settings) {
+		if err := d.client.Configure(s); err != nil {
+			p.Log.Emit(event.TroubleOf(0, "reload", err))
+		}
+	})
+	return nil
+}
+
+// Confinement: connections to any port and to the configured Unix sockets; no
+// files, no programs.
+func (d *Daemon) Confinement(p *service.Process) privsep.Spec {
+	spec := privsep.Spec{
+		Chroot:     p.EmptyDir(),
+		ConnectTCP: privsep.AnyPort(),
+		Seccomp:    privsep.SeccompClient,
+		Limits:     privsep.Limits{Memory: memoryLimit, NoFile: maxFiles},
+	}
+	for _, t := range p.Settings().Transports {
+		if t.Socket != "" && path.IsAbs(t.Socket) {
+			// In an empty root there would be no way to the socket. Landlock
+			// still keeps every file closed.
+			spec.Chroot = ""
+			spec.Sockets = append(spec.Sockets, t.Socket)
+		}
+	}
+	return spec
+}
+
+// Serve delivers until told to drain, and then finishes the jobs that it has.
+func (d *Daemon) Serve(ctx context.Context, p *service.Process) error {
+	server := p.Accept(d.handle, ipc.ServerOptions{Credits: credits}, string(proto.Dispatch))
+	<-p.Draining()
+	err := server.Shutdown(ctx)
+	d.client.Close()
+	d.jobs.Wait()
+	return err
+}
+
+// handle decodes a job on the read loop and does it elsewhere. ctx is done when
+// the caller is gone: he will ask again, and what has not begun by then would
+// only be delivered twice.
+func (d *Daemon) handle(ctx context.Context, c *ipc.Call) {
+	job := new(proto.RemoteJob)
+	if err := c.Decode(job); err != nil {
+		return // the connection is closed, and OnError told
+	}
+	if job.Content.InFile() != (len(c.Files) == 1) || len(c.Files) > 1 {
+		_ = c.Violation(errDescriptors) // likewise
+		return
+	}
+	d.jobs.Go(func() {
+		defer c.CloseFiles()
+		c.Reply(&proto.RemoteDone{Outcomes: d.client.Deliver(ctx, job, c.Files)})
+	})
+}
+
+var errDescriptors = errors.New("job whose content and descriptors do not agree")

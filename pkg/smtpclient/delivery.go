@@ -1,0 +1,255 @@
+package smtpclient
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"time"
+
+	"filbert/pkg/event"
+	"filbert/pkg/outcome"
+	"filbert/pkg/proto"
+	"filbert/pkg/smtp"
+	"filbert/pkg/untrusted"
+)
+
+// A delivery is one job on its way.
+type delivery struct {
+	client  *Client
+	job     *proto.RemoteJob
+	content content
+	end     time.Time
+	traits  traits
+	route   *route
+	outs    []outcome.Outcome // by recipient; Class 0: still owed
+	site    outcome.Outcome   // why the last server did not do
+	stop    bool              // no other server is to be asked
+
+	convertible *bool // known once it was asked for
+}
+
+// prepare looks at the job before any server does.
+func (d *delivery) prepare(r *route, files []*os.File) ([]target, error) {
+	var err error
+	if r == nil {
+		return nil, fmt.Errorf("transport %q is not one of SMTP or LMTP here", d.job.Transport)
+	}
+	d.route = r
+	if d.content, err = contentOf(&d.job.Content, files); err != nil {
+		return nil, err
+	}
+	d.end = time.Now().Add(r.to.job + time.Duration(d.content.size/jobRate)*time.Second)
+	d.traits.lmtp = r.conf.IsLMTP()
+	if err := d.findUTF8(); err != nil {
+		return nil, err
+	}
+	var lines newlines
+	if err := lines.check(d.content.inline); err != nil || lines.finish() != nil {
+		d.settleAll(outcome.Fail(outcome.Content, smtp.Status{Class: 5, Subject: 6, Detail: 0}, "%v", errBareNewline))
+	}
+	return r.targets(d.job.Hosts)
+}
+
+// findUTF8 finds out whether the message is internationalized (RFC 6531): it
+// was asked for, and something in envelope or header needs it.
+func (d *delivery) findUTF8() error {
+	t := &d.traits
+	header := false
+	if d.job.UTF8 && d.job.Has8Bit {
+		var err error
+		if header, err = d.content.headerHas8Bit(); err != nil {
+			return err
+		}
+	}
+	sender := d.job.Sender
+	t.needsUTF8 = header || sender.NeedsUTF8() && asciiAddress(sender).NeedsUTF8()
+	t.wantsUTF8 = header || sender.NeedsUTF8()
+	for i := range d.job.Recipients {
+		t.wantsUTF8 = t.wantsUTF8 || d.job.Recipients[i].Address.NeedsUTF8()
+	}
+	return nil
+}
+
+// left is the number of recipients who are still owed an outcome.
+func (d *delivery) left() int {
+	n := 0
+	for i := range d.outs {
+		if d.outs[i].Class == 0 {
+			n++
+		}
+	}
+	return n
+}
+
+func (d *delivery) settleAll(o outcome.Outcome) {
+	for i := range d.outs {
+		if d.outs[i].Class == 0 {
+			d.outs[i] = o
+		}
+	}
+}
+
+// finish gives everybody an outcome: who is still without has that of the last
+// server.
+func (d *delivery) finish() []outcome.Outcome {
+	if d.site.Class == 0 {
+		d.site = outcome.Defer(outcome.Internal, statusOf(outcome.Internal), "no server was tried")
+	}
+	d.settleAll(d.site)
+	for i := range d.outs {
+		d.outs[i].Transport = d.job.Transport
+	}
+	return d.outs
+}
+
+// try gives one server its chance. A kept session that turns out to be dead
+// before the server has acknowledged anything of this message costs nothing
+// but a second try on a fresh one: it says nothing of the server.
+func (d *delivery) try(ctx context.Context, t *target) {
+	for want := anySession; ; want = newSession {
+		if ctx.Err() != nil {
+			d.stop, d.site = true, stopping()
+			return
+		}
+		s, kept, f := d.client.session(ctx, t, want, d.end)
+		if f != nil {
+			d.note(t, f)
+			d.fail(f)
+			return
+		}
+		acknowledged, f := d.converse(ctx, s)
+		died := f != nil && s.dead
+		d.client.pool.give(s)
+		if f != nil {
+			d.note(t, f)
+		}
+		if !died || !kept || acknowledged || want == newSession {
+			d.fail(f)
+			return
+		}
+	}
+}
+
+func stopping() outcome.Outcome {
+	return outcome.Defer(outcome.Internal, statusOf(outcome.Internal), "the delivery was called off before it began")
+}
+
+// fail takes over why a server did not do. A loop is final: the next server
+// would only send it round once more.
+func (d *delivery) fail(f *failure) {
+	if f == nil {
+		return
+	}
+	d.site = f.out
+	d.stop = d.stop || f.out.Class == outcome.Failed
+}
+
+// note tells those who debug.
+func (d *delivery) note(t *target, f *failure) {
+	if d.client.log.Debugging() {
+		d.client.log.Emit(event.NoteOf(d.job.ID, "attempt", untrusted.From(t.label()+": "+f.Error())))
+	}
+}
+
+// converse makes as many transactions on s as the recipients need. It reports
+// whether the server has acknowledged anything of the last, and a failure when
+// some are left for another server.
+func (d *delivery) converse(ctx context.Context, s *session) (acknowledged bool, f *failure) {
+	d.traits.host = s.target.label()
+	p, why := fit(d.job, &s.caps, d.traits)
+	if why == nil && p.convert {
+		why = d.convert()
+	}
+	if why != nil {
+		d.settleAll(*why)
+		return true, nil
+	}
+	for {
+		t := d.begin(s, p)
+		if len(t.rcpts) == 0 {
+			return true, nil
+		}
+		f = d.run(ctx, s, t)
+		d.collect(s, t)
+		switch {
+		case f != nil:
+			return t.mailOK, f
+		case t.site.Class != 0:
+			return t.mailOK, &failure{out: t.site}
+		}
+	}
+}
+
+// convert finds out whether the message can be made 7-bit.
+func (d *delivery) convert() *outcome.Outcome {
+	if d.convertible == nil {
+		ok, err := d.content.convertible()
+		if err != nil {
+			d.stop = true
+			o := outcome.Defer(outcome.Internal, statusOf(outcome.Internal), "%v", err)
+			return &o
+		}
+		d.convertible = &ok
+	}
+	if *d.convertible {
+		return nil
+	}
+	return refuse(smtp.Status{Class: 5, Subject: 6, Detail: 3},
+		"%s takes 7-bit content only (no 8BITMIME), and the message cannot be converted", d.traits.host)
+}
+
+// begin prepares the next transaction on s: those still owed, as many as the
+// server takes at once.
+func (d *delivery) begin(s *session, p plan) *transaction {
+	t := &s.tx
+	*t = transaction{plan: p, reset: s.reset, rcpts: t.rcpts[:0], queue: t.queue[:0]}
+	most := s.target.route.conf.MaxRecipients
+	for _, n := range []int{s.caps.LimitsRcpts, s.most} {
+		if n > 0 {
+			most = min(most, n)
+		}
+	}
+	for i := range d.outs {
+		if d.outs[i].Class != 0 {
+			continue
+		}
+		to := &d.job.Recipients[i]
+		if why := p.reachable(to, d.traits.host); why != nil {
+			d.outs[i] = *why
+			continue
+		}
+		if len(t.rcpts) == most {
+			break
+		}
+		t.rcpts = append(t.rcpts, rcpt{index: i, to: to})
+	}
+	return t
+}
+
+// collect takes over what the transaction has settled. Whom the server found
+// one too many goes into the next one at once (RFC 5321, section 4.5.3.1.10),
+// if this one got anywhere: else he waits like others who are deferred.
+func (d *delivery) collect(s *session, t *transaction) {
+	s.uses++
+	s.reset = t.leftOpen()
+	s.dead = s.dead || t.over
+	s.sign(&t.site)
+	again := t.accepted > 0 && t.ended && !t.over
+	for i := range t.rcpts {
+		r := &t.rcpts[i]
+		if r.accepted && r.out.Class == outcome.Deferred {
+			again = false // the disk is full, or the like
+		}
+	}
+	for i := range t.rcpts {
+		r := &t.rcpts[i]
+		switch {
+		case r.tooMany && again:
+			s.most = t.accepted
+		case r.out.Class != 0:
+			s.sign(&r.out)
+			d.outs[r.index] = r.out
+		}
+		r.to = nil
+	}
+}

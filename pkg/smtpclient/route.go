@@ -1,0 +1,131 @@
+package smtpclient
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+
+	"filbert/pkg/proto"
+	"filbert/pkg/settings"
+)
+
+// tlsPolicy is settings.Transport.TLS.
+type tlsPolicy string
+
+const opportunistic tlsPolicy = "opportunistic"
+
+// A route is a transport of the configuration, made ready.
+type route struct {
+	name     string
+	conf     settings.Transport
+	to       timeouts
+	helo     string
+	loopPort uint16 // where our own name in the server's mouth means a loop; 0: nowhere
+	source4  netip.Addr
+	source6  netip.Addr
+}
+
+func newRoute(name string, t settings.Transport, hostname string) (*route, error) {
+	r := &route{name: name, conf: t.Complete(), helo: t.HELO}
+	r.to = scaledTimeouts(r.conf.TimeoutScale)
+	if r.helo == "" {
+		r.helo = hostname
+	}
+	if !t.IsLMTP() {
+		r.loopPort = 25
+	}
+	for _, s := range t.SourceAddresses {
+		a, err := netip.ParseAddr(s)
+		if err != nil {
+			return nil, fmt.Errorf("transport %s: source address: %w", name, err)
+		}
+		if a.Is4() {
+			r.source4 = a
+		} else {
+			r.source6 = a
+		}
+	}
+	return r, nil
+}
+
+// A target is one server, or one Unix socket, and how we get there.
+type target struct {
+	route  *route
+	name   string // for the log, the report and SNI
+	addr   netip.AddrPort
+	socket string
+}
+
+// key is what makes two connections interchangeable. The route's name stands
+// for source address, HELO name and time-outs.
+type key struct {
+	transport string
+	addr      netip.AddrPort
+	socket    string
+	tls       tlsPolicy
+}
+
+func (t *target) key() key {
+	return key{t.route.name, t.addr, t.socket, tlsPolicy(t.route.conf.TLS)}
+}
+
+// label names the server in a text.
+func (t *target) label() string {
+	switch {
+	case t.socket != "":
+		return t.socket
+	case t.name == "":
+		return t.addr.String()
+	}
+	return fmt.Sprintf("%s[%s]:%d", t.name, t.addr.Addr(), t.addr.Port())
+}
+
+// source is the address to connect from, or none.
+func (t *target) source() netip.AddrPort {
+	a := t.route.source6
+	if t.addr.Addr().Is4() {
+		a = t.route.source4
+	}
+	if !a.IsValid() {
+		return netip.AddrPort{}
+	}
+	return netip.AddrPortFrom(a, 0)
+}
+
+// targets are the servers of a job in the order in which they are tried.
+func (r *route) targets(hosts []proto.Host) ([]target, error) {
+	if len(hosts) == 0 {
+		t, err := r.own()
+		return []target{t}, err
+	}
+	list := make([]target, 0, min(len(hosts), maxHosts))
+	for _, h := range hosts[:min(len(hosts), maxHosts)] {
+		addr := netip.AddrPortFrom(h.Addr.Addr().Unmap(), h.Addr.Port())
+		list = append(list, target{route: r, name: h.Name, addr: addr})
+	}
+	return list, nil
+}
+
+// own is the transport's own server, for jobs without hosts. It is an address:
+// names are router's to look up, and this program has no resolver.
+func (r *route) own() (target, error) {
+	if r.conf.Socket != "" {
+		return target{route: r, name: "localhost", socket: r.conf.Socket}, nil
+	}
+	if r.conf.Host == "" {
+		return target{}, fmt.Errorf("transport %s has neither socket nor host, and no router named hosts", r.name)
+	}
+	host, port, err := net.SplitHostPort(r.conf.Host)
+	if err != nil {
+		host, port = r.conf.Host, "24"
+	}
+	name := host
+	if host == "localhost" {
+		host = "127.0.0.1"
+	}
+	addr, err := netip.ParseAddrPort(net.JoinHostPort(host, port))
+	if err != nil {
+		return target{}, fmt.Errorf("transport %s: host %q is no IP address: let a router of driver table or smarthost look it up", r.name, r.conf.Host)
+	}
+	return target{route: r, name: name, addr: addr}, nil
+}
