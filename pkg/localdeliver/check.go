@@ -52,8 +52,11 @@ func ownerOf(info fs.FileInfo) int {
 }
 
 // checkMailboxFile says of an open file whether it may be appended to: a
-// regular file of this user's with one name, so that no link of somebody else's
-// making leads us to it, and closed to others.
+// regular file of this user's, closed to others, with one name. The owner is what
+// keeps us out of another's file, whatever is swapped meanwhile, because it is asked
+// of the file that we have open. The count of names only catches accidents: a
+// user who races with us can lead us to another file of his own, which he may
+// write to anyway.
 func checkMailboxFile(f *os.File) (fs.FileInfo, error) {
 	info, err := f.Stat()
 	if err != nil {

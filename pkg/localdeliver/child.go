@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"filbert/pkg/ipc"
+	"filbert/pkg/privsep"
 	"filbert/pkg/proto"
 )
 
@@ -142,8 +143,10 @@ func RunChild(args []string) error {
 	}
 	syscall.Umask(umask)
 	resetSignals()
-	// Commands that are run later must not get it.
-	syscall.CloseOnExec(childSocket)
+	// Commands get none of what we have, nor of what our parent was started with.
+	if err := privsep.CloseOnExec(); err != nil {
+		return err
+	}
 	uc, err := ipc.FileConn(os.NewFile(childSocket, "parent"))
 	if err != nil {
 		return fmt.Errorf("connect to the parent: %w", err)

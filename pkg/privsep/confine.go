@@ -26,6 +26,9 @@ func Confine(s Spec) (Report, error) {
 	report := Report{Seccomp: s.Seccomp, LandlockABI: landlockABI()}
 	preload()
 
+	if err := CloseOnExec(); err != nil {
+		return report, fmt.Errorf("confine: %w", err)
+	}
 	if root && s.Chroot != "" {
 		// Before Landlock, which denies reading it.
 		if err := checkEmpty(s.Chroot); err != nil {

@@ -204,8 +204,16 @@ func busy() {
 }
 
 func childDefault() error {
+	leak, err := syscall.Dup(0)
+	if err != nil {
+		return err
+	}
 	if err := confineAndAssert(Spec{}); err != nil {
 		return err
+	}
+	flags, err := unix.FcntlInt(uintptr(leak), unix.F_GETFD, 0)
+	if err != nil || flags&unix.FD_CLOEXEC == 0 {
+		return fmt.Errorf("an inherited descriptor outlives exec (%d, %v)", flags, err)
 	}
 	busy()
 	return nil

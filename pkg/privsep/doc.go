@@ -9,7 +9,8 @@
 //
 // The layers, in the order in which they are put on:
 //
-//  1. limits: memory, descriptors, file size, processes, no core file;
+//  1. every inherited descriptor is closed at exec; limits on memory,
+//     descriptors, file size and processes, no core file;
 //  2. Landlock: files and TCP ports, by the best ABI that the kernel offers
 //     (before chroot, because its rules are paths of the real tree);
 //  3. chroot to an empty directory, capability bounding set, groups, gid, uid,
