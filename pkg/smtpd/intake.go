@@ -77,7 +77,7 @@ func (in *intake) extend(buf []byte) {
 	}
 	in.buf = buf
 	switch {
-	case in.site.tooBig(in.size, 0):
+	case in.site.tooBig(0, in.size):
 		in.fail(errTooBig)
 	case !in.reserve():
 		in.fail(errNoMemory)

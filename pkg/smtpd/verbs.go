@@ -154,7 +154,7 @@ func (s *session) badChunk(size int64, last smtp.LastChunk, why action) action {
 // session.ended is told instead.
 func (s *session) chunkRead(problem *smtp.Reply) action {
 	if problem == nil {
-		return accept(0, 0, "Chunk ok")
+		return s.settle(accept(0, 0, "Chunk ok"))
 	}
 	s.reset()
 	s.state = broken
