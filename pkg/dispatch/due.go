@@ -44,6 +44,9 @@ func (d *Dispatcher) attemptDeferred(_ context.Context, req *proto.Due) proto.Se
 		d.mu.Unlock()
 	}()
 
+	if req.Action == proto.DueDelete {
+		return d.delete(req)
+	}
 	f, state, err := d.loadDeferred(req)
 	if err != nil {
 		if state == proto.SettledCorrupt {
@@ -53,6 +56,32 @@ func (d *Dispatcher) attemptDeferred(_ context.Context, req *proto.Due) proto.Se
 	}
 	defer f.close()
 	return d.run(d.ctx, f)
+}
+
+// delete removes a message in either queue by the administrator's order.
+func (d *Dispatcher) delete(req *proto.Due) proto.Settled {
+	left := proto.Settled{State: proto.SettledBusy, Summary: proto.Summary{ID: req.ID}}
+	if err := d.marksFlushed(d.ctx, req.ID); err != nil {
+		d.log.Emit(event.TroubleOf(req.ID, "flush the journal's marks", err))
+		return left
+	}
+	for _, q := range []spool.Queue{spool.Deferred, spool.Hold} {
+		e, err := d.spool.Open(q, req.ID)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err == nil {
+			err = e.Close()
+		}
+		if err = errors.Join(err, d.spool.Remove(q, req.ID, d.now())); err != nil {
+			d.log.Emit(event.TroubleOf(req.ID, "delete a message", err))
+			return left
+		}
+		left.State = proto.SettledGone
+		return left
+	}
+	left.State = proto.SettledMissing
+	return left
 }
 
 // loadDeferred makes a flight of what is still owed of deferred/XX/ID.

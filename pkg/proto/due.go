@@ -21,6 +21,7 @@ const (
 	DueAttempt DueAction = 1 // try; failures that are temporary stay deferred
 	DueFinal   DueAction = 2 // try; what is deferred again has expired: report it
 	DueBounce  DueAction = 3 // do not try: return it (administrator), Reason says why
+	DueDelete  DueAction = 4 // do not try: remove it from deferred/ or hold/, tell nobody
 )
 
 // Due asks for an attempt.
@@ -52,7 +53,7 @@ func (m *Due) DecodeFrom(d *wire.Decoder) {
 	m.Reason = d.String(1024)
 	m.WarnDelay = d.Bool()
 	m.GiveUpAt = d.I64()
-	if m.Action < DueAttempt || m.Action > DueBounce {
+	if m.Action < DueAttempt || m.Action > DueDelete {
 		d.Fail("due action %d", m.Action)
 	}
 }

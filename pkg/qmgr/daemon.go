@@ -1,0 +1,115 @@
+package qmgr
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"filbert/pkg/durable"
+	"filbert/pkg/event"
+	"filbert/pkg/ipc"
+	"filbert/pkg/privsep"
+	"filbert/pkg/proto"
+	"filbert/pkg/service"
+	"filbert/pkg/service/admin"
+	"filbert/pkg/settings"
+	"filbert/pkg/spool"
+)
+
+const (
+	credits     = 4096
+	memoryLimit = 1 << 30
+)
+
+// caller is the part of ipc.Client that asking dispatch needs.
+type caller interface {
+	Call(ctx context.Context, req, reply ipc.Message, files ...*os.File) error
+}
+
+// Manager is the daemon.
+type Manager struct {
+	settings atomic.Pointer[settings.Settings]
+	log      *event.Log
+	now      func() time.Time
+	fs       *durable.Dir
+	spool    *spool.Spool
+	dispatch caller
+	wake     chan struct{}
+	loaded   atomic.Bool // every message on disk is in the schedule
+	wg       sync.WaitGroup
+
+	mu    sync.Mutex
+	sched *schedule
+}
+
+// New makes the daemon.
+func New() *Manager {
+	return &Manager{now: time.Now, wake: make(chan struct{}, 1)}
+}
+
+// Open takes hold of the spool.
+func (q *Manager) Open(p *service.Process) error {
+	q.log = p.Log
+	q.settings.Store(p.Settings())
+	q.sched = newSchedule(p.Settings())
+	p.OnReload(q.reload)
+	var err error
+	q.fs, err = durable.Open(p.Settings().Instance.Spool)
+	return err
+}
+
+// reload puts new rules in force for the waits that begin from now on.
+func (q *Manager) reload(s *settings.Settings) {
+	q.settings.Store(s)
+	q.mu.Lock()
+	q.sched.rule, q.sched.warn = s.Retry, s.Reports.DelayWarnings
+	q.mu.Unlock()
+}
+
+// Confinement: the two queues, and corrupt/ for what can't be read.
+func (q *Manager) Confinement(p *service.Process) privsep.Spec {
+	dir := p.Settings().Instance.Spool
+	return privsep.Spec{
+		Chroot:  p.EmptyDir(),
+		Write:   []string{dir + "/deferred", dir + "/hold", dir + "/corrupt"},
+		Seccomp: privsep.SeccompWriter,
+		Limits:  privsep.Limits{Memory: memoryLimit, NoFile: 4096},
+	}
+}
+
+// Serve schedules until told to drain. An attempt under way is dispatch's to
+// finish: nothing here is lost by ending.
+func (q *Manager) Serve(ctx context.Context, p *service.Process) error {
+	q.spool = spool.New(q.fs)
+	q.dispatch = p.Client(proto.Dispatch, ipc.ClientOptions{})
+	work, stop := context.WithCancel(ctx)
+	defer stop()
+	q.wg.Go(func() { q.loadAll(work) })
+	q.wg.Go(func() { q.serveDue(work) })
+	server := p.Accept(q.handleFiled, ipc.ServerOptions{Credits: credits})
+	for _, l := range p.Listeners() {
+		if l.Kind != proto.ListenControl {
+			continue
+		}
+		q.wg.Go(func() {
+			if err := admin.Serve(work, l.Listener, p.Admin, q.handler()); err != nil {
+				q.log.Emit(event.TroubleOf(0, "serve the control socket", err))
+			}
+		})
+	}
+	<-p.Draining()
+	err := server.Shutdown(ctx)
+	stop()
+	q.wg.Wait()
+	return err
+}
+
+func plural(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}

@@ -1,0 +1,30 @@
+// Package qmgr decides WHEN: it owns what is deferred and held, asks dispatch
+// to try what is due, and carries out the administrator's orders. It never
+// delivers, routes or parses a message, and new mail does not pass through it.
+//
+// It promises that a message under deferred/ is tried when its retry rule says
+// (within a second or so), that nothing under hold/ is tried, and that an order that
+// was answered with "done" is on disk. It keeps about 200 bytes a message in
+// memory and reads the rest when somebody asks. It refuses ids that are not ids,
+// and orders that name neither messages nor a filter.
+//
+// # Files
+//
+//	schedule.go   the messages and when they are due (pure: no clock, no I/O)
+//	load.go       deferred/ and hold/ at the start, behind what is already served
+//	serve.go      asking dispatch for what is due
+//	control.go    run/control/qmgr: JSON over HTTP
+//	list.go       listing and showing
+//	order.go      retry, hold, release, bounce, delete
+//
+// # What a crash leaves
+//
+// The schedule is memory only. It is built again from deferred/ and hold/ with
+// their logs; an attempt that was under way is dispatch's to finish. An order is one
+// rename or removal for each message: either done or not.
+//
+// # Security
+//
+// Runs as filbert; sees spool/deferred, spool/hold and spool/corrupt; its
+// control socket answers administrators only (peer credentials).
+package qmgr

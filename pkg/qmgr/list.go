@@ -1,0 +1,226 @@
+package qmgr
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"io/fs"
+	"net/http"
+	"slices"
+	"time"
+
+	"filbert/pkg/ledger"
+	"filbert/pkg/proto"
+	"filbert/pkg/queueid"
+	"filbert/pkg/retry"
+	"filbert/pkg/service/admin"
+	"filbert/pkg/spool"
+	"filbert/pkg/untrusted"
+)
+
+// list streams the messages that the query chooses, oldest first, one JSON
+// object a line.
+func (q *Manager) list(w http.ResponseWriter, r *http.Request) {
+	f, err := parseFilter(r.URL.Query())
+	if err != nil {
+		admin.Fail(w, http.StatusBadRequest, err.Error(), "see mtactl queue list --help for the filters")
+		return
+	}
+	w.Header().Set("Content-Type", "application/x-ndjson")
+	out := json.NewEncoder(w)
+	sent := 0
+	for _, id := range q.ids() {
+		if f.limit > 0 && sent >= f.limit {
+			return
+		}
+		item := q.item(id, f)
+		if item == nil {
+			continue
+		}
+		if out.Encode(item) != nil {
+			return // the reader has gone
+		}
+		sent++
+		if sent%100 == 0 {
+			flush(w)
+		}
+	}
+}
+
+func flush(w http.ResponseWriter) {
+	if f, ok := w.(http.Flusher); ok {
+		f.Flush()
+	}
+}
+
+// ids is every message in the schedule, oldest first.
+func (q *Manager) ids() []queueid.ID {
+	q.mu.Lock()
+	ids := make([]queueid.ID, 0, len(q.sched.byID))
+	for id := range q.sched.byID {
+		ids = append(ids, id)
+	}
+	q.mu.Unlock()
+	slices.Sort(ids)
+	return ids
+}
+
+// item describes a message if the filter chooses it. What can be told from
+// memory is looked at before the files are.
+func (q *Manager) item(id queueid.ID, f *filter) *proto.QueueItem {
+	q.mu.Lock()
+	e, ok := q.sched.byID[id]
+	if !ok || !f.entry(e, q.now()) {
+		q.mu.Unlock()
+		return nil
+	}
+	copied := *e
+	q.mu.Unlock()
+	m, err := q.read(copied.queue(), id)
+	if err != nil {
+		return nil // finished or moved since
+	}
+	if !f.message(m) {
+		return nil
+	}
+	return describe(&copied, m)
+}
+
+// queue is where the message's files are.
+func (e *entry) queue() spool.Queue {
+	if e.state == held {
+		return spool.Hold
+	}
+	return spool.Deferred
+}
+
+func describe(e *entry, m *stored) *proto.QueueItem {
+	item := &proto.QueueItem{
+		ID: e.id.String(), State: stateNames[e.state], Arrived: m.env.Arrived, Size: e.size,
+		Sender: m.env.Sender.String(), Attempts: int(e.attempts), NextHop: e.nextHop,
+		LastAttempt: timePointer(m.book.LastAttempt), Recipients: []proto.QueueRecipient{},
+	}
+	if e.state == waiting {
+		item.NextAttempt = timePointer(time.UnixMilli(e.due).UTC())
+	}
+	for _, i := range m.book.Waiting() {
+		rc := recipient(m, i, "waiting")
+		item.Recipients = append(item.Recipients, rc)
+		if item.Reason == "" {
+			item.Reason = rc.Reason
+		}
+	}
+	if e.state == held && m.book.HeldFor != "" {
+		item.Reason = untrusted.From(m.book.HeldFor).ForTerminal()
+	}
+	return item
+}
+
+func recipient(m *stored, i int, state string) proto.QueueRecipient {
+	s := &m.book.States[i]
+	return proto.QueueRecipient{
+		Address: ledger.Key(&m.env.Recipients[i]), State: state, Reason: s.Last.Text.ForTerminal(),
+	}
+}
+
+var stateNames = map[state]string{waiting: "deferred", active: "active", held: "held", busy: "active"}
+
+func timePointer(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	return &t
+}
+
+// show answers GET /v1/queue/ID.
+func (q *Manager) show(w http.ResponseWriter, r *http.Request) {
+	e, m, ok := q.find(w, r)
+	if !ok {
+		return
+	}
+	out := proto.QueueMessage{QueueItem: *describe(e, m), Log: []proto.QueueAttempt{}}
+	c := &m.env.Client
+	if c.Addr.IsValid() {
+		out.Client = c.Addr.String()
+	} else {
+		out.Client = untrusted.From(c.Login).ForTerminal()
+	}
+	out.HELO, out.Proto = c.HELO.ForTerminal(), c.Proto
+	for i := range m.book.States {
+		if m.book.States[i].Done {
+			state := "delivered"
+			if m.book.States[i].Last.Permanent() {
+				state = "failed"
+			}
+			out.Done = append(out.Done, recipient(m, i, state))
+		}
+	}
+	for line, err := range q.spool.Log(e.queue(), e.id) {
+		if err == nil {
+			out.Log = append(out.Log, attemptOf(&line))
+		}
+	}
+	d := retry.Next(q.settings.Load().Retry, retry.State{
+		Arrived: m.env.Arrived, LastAttempt: m.book.LastAttempt, Attempts: m.book.Attempts, Report: m.env.Sender.IsNull(),
+	}, q.now(), 0)
+	out.GiveUpAt = timePointer(d.GiveUp.UTC())
+	admin.Answer(w, http.StatusOK, &out)
+}
+
+func attemptOf(l *spool.LogLine) proto.QueueAttempt {
+	return proto.QueueAttempt{
+		At: l.Time, Recipient: l.Address.ForTerminal(), Result: string(l.Verb),
+		Status: l.Outcome.Status.String(), Host: untrusted.From(l.Outcome.Remote).ForTerminal(),
+		Text: l.Outcome.Text.ForTerminal(),
+	}
+}
+
+// content answers GET /v1/queue/ID/content with the message as it is kept.
+func (q *Manager) content(w http.ResponseWriter, r *http.Request) {
+	e, _, ok := q.find(w, r)
+	if !ok {
+		return
+	}
+	f, err := q.spool.Open(e.queue(), e.id)
+	if err != nil {
+		admin.Fail(w, http.StatusNotFound, "the message has just gone", "look again with mtactl queue list")
+		return
+	}
+	defer f.Close()
+	w.Header().Set("Content-Type", "message/rfc822")
+	_, _ = io.Copy(w, f.Content()) // the reader has gone, or sees a short text
+}
+
+// find looks up the message that the path names. Only what queueid accepts
+// gets further: nothing that looks like a path does.
+func (q *Manager) find(w http.ResponseWriter, r *http.Request) (*entry, *stored, bool) {
+	id, err := queueid.Parse(r.PathValue("id"))
+	if err != nil {
+		admin.Fail(w, http.StatusBadRequest, "not a queue id: "+untrusted.From(r.PathValue("id")).ForTerminal(),
+			"a queue id has 11 letters and digits, as mtactl queue list shows them")
+		return nil, nil, false
+	}
+	q.mu.Lock()
+	e, ok := q.sched.byID[id]
+	var copied entry
+	if ok {
+		copied = *e
+	}
+	q.mu.Unlock()
+	if ok {
+		m, err := q.read(copied.queue(), id)
+		if err == nil {
+			return &copied, m, true
+		}
+		if !errors.Is(err, fs.ErrNotExist) {
+			admin.Fail(w, http.StatusInternalServerError, err.Error(), "")
+			return nil, nil, false
+		}
+	}
+	hint := "it may have been delivered or returned: mtactl trace " + id.String()
+	if !q.loaded.Load() {
+		hint = "the queue is still being loaded; try again in a moment"
+	}
+	admin.Fail(w, http.StatusNotFound, "no message "+id.String()+" in the queue", hint)
+	return nil, nil, false
+}

@@ -1,0 +1,300 @@
+package qmgr
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"time"
+
+	"filbert/pkg/event"
+	"filbert/pkg/proto"
+	"filbert/pkg/queueid"
+	"filbert/pkg/service/admin"
+	"filbert/pkg/spool"
+	"filbert/pkg/untrusted"
+)
+
+const (
+	maxListedIDs    = 1000
+	maxListedErrors = 100
+	bounceDeadline  = 2 * time.Minute
+)
+
+var (
+	errUnderWay = errors.New("an attempt is under way; try again when it has ended")
+	errHeld     = errors.New("held; release it first")
+	errNotHeld  = errors.New("not held")
+	errGone     = errors.New("not in the queue")
+	errNotNow   = errors.New("could not be done now; try again in a moment")
+)
+
+// order is one thing that can be done to a message.
+type order struct {
+	did string // the verb of the event
+	do  func(q *Manager, ctx context.Context, e *entry, by author) error
+}
+
+// author is who gave an order and why.
+type author struct{ who, reason string }
+
+var orders = map[string]order{
+	"retry":   {"retried", (*Manager).orderRetry},
+	"hold":    {"held", (*Manager).orderHold},
+	"release": {"released", (*Manager).orderRelease},
+	"delete":  {"deleted", (*Manager).orderDelete},
+	"bounce":  {"returned", (*Manager).orderBounce},
+}
+
+// handler is run/control/qmgr.
+func (q *Manager) handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /v1/queue", q.list)
+	mux.HandleFunc("GET /v1/queue/{id}", q.show)
+	mux.HandleFunc("GET /v1/queue/{id}/content", q.content)
+	mux.HandleFunc("POST /v1/queue/{order}", q.order)
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		admin.Fail(w, http.StatusNotFound, "there is no "+r.Method+" "+untrusted.From(r.URL.Path).ForTerminal(), "see doc/PROTOCOLS.md, the administrator's arrow")
+	})
+	return mux
+}
+
+// order carries out POST /v1/queue/ORDER.
+func (q *Manager) order(w http.ResponseWriter, r *http.Request) {
+	o, ok := orders[r.PathValue("order")]
+	if !ok {
+		admin.Fail(w, http.StatusNotFound, "there is no such order", "use retry, hold, release, bounce or delete")
+		return
+	}
+	var req proto.QueueOrder
+	if err := admin.Decode(r, &req); err != nil {
+		admin.Fail(w, http.StatusBadRequest, "the order can't be read: "+err.Error(), "")
+		return
+	}
+	ids, err := q.choose(&req)
+	if err != nil {
+		admin.Fail(w, http.StatusBadRequest, err.Error(), "name ids, or a filter, or say all")
+		return
+	}
+	by := author{"uid " + strconv.Itoa(int(admin.Peer(r).UID)), untrusted.From(req.Reason).ForHeader()}
+	admin.Answer(w, http.StatusOK, q.carryOut(r.Context(), o, ids, &req, by))
+}
+
+func (q *Manager) carryOut(ctx context.Context, o order, ids []queueid.ID, req *proto.QueueOrder, by author) *proto.QueueResult {
+	res := &proto.QueueResult{Matched: len(ids)}
+	for _, id := range ids {
+		if len(res.IDs) < maxListedIDs {
+			res.IDs = append(res.IDs, id.String())
+		}
+		if req.DryRun {
+			continue
+		}
+		if err := q.doOne(ctx, o, id, by); err != nil {
+			if len(res.Errors) < maxListedErrors {
+				res.Errors = append(res.Errors, fmt.Sprintf("%s: %v", id, err))
+			}
+			continue
+		}
+		res.Done++
+		q.log.Emit(event.OrderOf(id, o.did, by.who, by.reason))
+	}
+	return res
+}
+
+// choose makes ids of an order. One that names nothing is a mistake.
+func (q *Manager) choose(req *proto.QueueOrder) ([]queueid.ID, error) {
+	if len(req.IDs) > proto.ControlMaxIDs {
+		return nil, fmt.Errorf("%d ids in one order; at most %d", len(req.IDs), proto.ControlMaxIDs)
+	}
+	var ids []queueid.ID
+	for _, text := range req.IDs {
+		id, err := queueid.Parse(text)
+		if err != nil {
+			return nil, fmt.Errorf("not a queue id: %s", untrusted.From(text).ForTerminal())
+		}
+		ids = append(ids, id)
+	}
+	if len(ids) > 0 {
+		return ids, nil
+	}
+	if req.Filter == (proto.QueueFilter{}) && !req.All {
+		return nil, errors.New("the order names no messages")
+	}
+	f, err := compile(&req.Filter)
+	if err != nil {
+		return nil, err
+	}
+	for _, id := range q.ids() {
+		if f.limit > 0 && len(ids) >= f.limit {
+			break
+		}
+		if q.chosen(id, f) {
+			ids = append(ids, id)
+		}
+	}
+	return ids, nil
+}
+
+func (q *Manager) chosen(id queueid.ID, f *filter) bool {
+	q.mu.Lock()
+	e, ok := q.sched.byID[id]
+	ok = ok && f.entry(e, q.now())
+	var queue spool.Queue
+	if ok {
+		queue = e.queue()
+	}
+	q.mu.Unlock()
+	if !ok || f.onlyEntry() {
+		return ok
+	}
+	m, err := q.read(queue, id)
+	return err == nil && f.message(m)
+}
+
+// doOne takes one message out of the schedule's hands, carries the order out,
+// and leaves the message where it then belongs.
+func (q *Manager) doOne(ctx context.Context, o order, id queueid.ID, by author) error {
+	q.mu.Lock()
+	e, ok := q.sched.byID[id]
+	if !ok {
+		q.mu.Unlock()
+		return errGone
+	}
+	if e.state == active || e.state == busy {
+		q.mu.Unlock()
+		return errUnderWay
+	}
+	q.mu.Unlock()
+	return o.do(q, ctx, e, by)
+}
+
+// lock marks a message as being worked on, so that the due loop and other
+// orders leave its files alone. was is the state to go back to.
+func (q *Manager) lock(e *entry) (was state, err error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.sched.byID[e.id] != e {
+		return 0, errGone
+	}
+	if e.state == active || e.state == busy {
+		return 0, errUnderWay
+	}
+	was = e.state
+	q.sched.unqueue(e)
+	e.state = busy
+	return was, nil
+}
+
+// unlock puts a message into a state.
+func (q *Manager) unlock(e *entry, s state) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	e.state = s
+	if s == waiting {
+		q.sched.place(e)
+		q.kick()
+	}
+}
+
+func (q *Manager) orderRetry(_ context.Context, e *entry, _ author) error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	switch e.state {
+	case held:
+		return errHeld
+	case active, busy:
+		return errUnderWay
+	}
+	q.sched.retryNow(e, q.now())
+	q.kick()
+	return nil
+}
+
+func (q *Manager) orderHold(_ context.Context, e *entry, by author) error {
+	return q.move(e, spool.Deferred, spool.Hold, by)
+}
+
+func (q *Manager) orderRelease(_ context.Context, e *entry, by author) error {
+	return q.move(e, spool.Hold, spool.Deferred, by)
+}
+
+// move holds or releases: a line in the log that says who and why, then the
+// files change their directory.
+func (q *Manager) move(e *entry, from, to spool.Queue, by author) error {
+	was, err := q.lock(e)
+	if err != nil {
+		return err
+	}
+	if (was == held) != (from == spool.Hold) {
+		q.unlock(e, was)
+		if from == spool.Hold {
+			return errNotHeld
+		}
+		return nil // held already: what was asked for is so
+	}
+	verb := spool.Held
+	next := held
+	if to == spool.Deferred {
+		verb, next = spool.Released, waiting
+	}
+	line := spool.LogLine{Time: q.now(), Verb: verb, Recipient: spool.WholeMessage}
+	line.Outcome.Text = untrusted.From(by.who + ": " + by.reason)
+	err = q.spool.AppendLog(from, e.id, []spool.LogLine{line})
+	if err == nil {
+		err = q.spool.Move(e.id, from, to)
+	}
+	if err != nil {
+		q.unlock(e, was)
+		return err
+	}
+	if next == waiting {
+		e.due = q.now().UnixMilli() // a released message is tried at once
+	}
+	q.unlock(e, next)
+	return nil
+}
+
+// orderDelete has dispatch remove a message without a report: only dispatch
+// knows when the mark of its journal record is on disk, before which a power cut
+// would bring the message back.
+func (q *Manager) orderDelete(ctx context.Context, e *entry, _ author) error {
+	was, err := q.lock(e)
+	if err != nil {
+		return err
+	}
+	return q.end(ctx, e, was, &proto.Due{ID: e.id, Action: proto.DueDelete})
+}
+
+// orderBounce has dispatch return a message to its sender.
+func (q *Manager) orderBounce(ctx context.Context, e *entry, by author) error {
+	was, err := q.lock(e)
+	if err != nil {
+		return err
+	}
+	if was == held {
+		q.unlock(e, was)
+		return errHeld
+	}
+	return q.end(ctx, e, was, &proto.Due{ID: e.id, Action: proto.DueBounce, Reason: by.reason})
+}
+
+// end has dispatch end a message that is locked.
+func (q *Manager) end(ctx context.Context, e *entry, was state, req *proto.Due) error {
+	ctx, cancel := context.WithTimeout(ctx, endDeadline)
+	defer cancel()
+	var done proto.Settled
+	if err := q.dispatch.Call(ctx, req, &done); err != nil {
+		q.unlock(e, was)
+		return err
+	}
+	switch done.State {
+	case proto.SettledGone, proto.SettledMissing, proto.SettledCorrupt:
+		q.mu.Lock()
+		q.sched.drop(e)
+		q.mu.Unlock()
+		return nil
+	}
+	q.unlock(e, was)
+	return errNotNow
+}

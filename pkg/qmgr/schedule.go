@@ -1,0 +1,223 @@
+package qmgr
+
+import (
+	"container/heap"
+	"time"
+
+	"filbert/pkg/proto"
+	"filbert/pkg/queueid"
+	"filbert/pkg/retry"
+	"filbert/pkg/settings"
+)
+
+// state of a message in the schedule.
+type state uint8
+
+const (
+	waiting state = 1 // in the heap
+	active  state = 2 // dispatch has it
+	held    state = 3
+	busy    state = 4 // an order is being carried out on its files
+)
+
+// entry is what is kept of a message: about 150 bytes, and its place in the map.
+type entry struct {
+	id       queueid.ID
+	due      int64 // Unix milliseconds
+	arrived  int64 // Unix seconds
+	last     int64 // last attempt, Unix seconds; 0 = none
+	giveUp   int64 // Unix seconds
+	size     int64
+	nextHop  string // interned
+	attempts uint32
+	waiting  uint32 // recipients
+	slot     int32  // place in the heap, -1 outside
+	warned   uint8  // delay warnings sent
+	state    state
+	report   bool
+	final    bool // the next attempt is the last
+	busy     bool // put back by our own limits
+}
+
+// schedule is all messages and the order in which they are due. It is pure:
+// the caller brings the time and the dice, and holds a lock.
+type schedule struct {
+	byID  map[queueid.ID]*entry
+	queue dueQueue
+	names map[string]string
+	rule  settings.Retry
+	warn  []settings.Duration
+}
+
+func newSchedule(s *settings.Settings) *schedule {
+	return &schedule{
+		byID:  map[queueid.ID]*entry{},
+		names: map[string]string{},
+		rule:  s.Retry,
+		warn:  s.Reports.DelayWarnings,
+	}
+}
+
+// put adds or renews a message that waits for its next attempt.
+func (q *schedule) put(s *proto.Summary, now time.Time, dice float64) *entry {
+	e := q.update(s)
+	q.wait(e, now, dice)
+	return e
+}
+
+// wait puts an entry into the queue at the time that the rule gives.
+func (q *schedule) wait(e *entry, now time.Time, dice float64) {
+	d := retry.Next(q.rule, retry.State{
+		Arrived:     time.Unix(e.arrived, 0),
+		LastAttempt: unixOrZero(e.last),
+		Attempts:    int(e.attempts),
+		Report:      e.report,
+		Busy:        e.busy,
+	}, now, dice)
+	e.due, e.final, e.giveUp = d.Due.UnixMilli(), d.Final, d.GiveUp.Unix()
+	e.state = waiting
+	q.place(e)
+}
+
+// hold takes a message out of the queue and keeps it.
+func (q *schedule) hold(s *proto.Summary) *entry {
+	e := q.update(s)
+	q.unqueue(e)
+	e.state = held
+	return e
+}
+
+func (q *schedule) update(s *proto.Summary) *entry {
+	e := q.byID[s.ID]
+	if e == nil {
+		e = &entry{id: s.ID, slot: -1}
+		q.byID[s.ID] = e
+	}
+	e.arrived, e.last, e.size = s.Arrived, s.LastAttempt, s.Size
+	e.attempts, e.waiting = s.Attempts, s.Waiting
+	e.report, e.busy = s.Bounce, s.Busy
+	e.nextHop = q.intern(s.NextHop)
+	return e
+}
+
+// intern keeps one copy of each name: a million messages for one host must not
+// hold its name a million times.
+func (q *schedule) intern(name string) string {
+	if kept, ok := q.names[name]; ok {
+		return kept
+	}
+	if len(q.names) > 100_000 {
+		clear(q.names) // the entries keep their strings; only sharing begins anew
+	}
+	q.names[name] = name
+	return name
+}
+
+// retryNow makes a waiting message due at once.
+func (q *schedule) retryNow(e *entry, now time.Time) {
+	e.due = now.UnixMilli()
+	q.place(e)
+}
+
+// next takes the first message that is due, or says when the next one is
+// (zero: none).
+func (q *schedule) next(now time.Time) (e *entry, at time.Time) {
+	if len(q.queue) == 0 {
+		return nil, time.Time{}
+	}
+	first := q.queue[0]
+	if at := time.UnixMilli(first.due); at.After(now) {
+		return nil, at
+	}
+	heap.Pop(&q.queue)
+	first.state = active
+	return first, time.Time{}
+}
+
+// action says how a message that is due is tried.
+func (q *schedule) action(e *entry, now time.Time) proto.Due {
+	d := proto.Due{ID: e.id, Action: proto.DueAttempt, GiveUpAt: e.giveUp}
+	if e.final {
+		d.Action = proto.DueFinal
+		return d
+	}
+	d.WarnDelay = !e.report && int(e.warned) < q.warningsDue(e, now)
+	return d
+}
+
+// warningsDue is how many of the configured ages the message has passed.
+func (q *schedule) warningsDue(e *entry, now time.Time) int {
+	n := 0
+	for _, age := range q.warn {
+		if now.Sub(time.Unix(e.arrived, 0)) >= age.D() {
+			n++
+		}
+	}
+	return n
+}
+
+// warnedNow notes that a warning went out: it stands for all that were due.
+func (q *schedule) warnedNow(e *entry, now time.Time) {
+	e.warned = uint8(min(q.warningsDue(e, now), 255))
+}
+
+// drop forgets a message.
+func (q *schedule) drop(e *entry) {
+	q.unqueue(e)
+	delete(q.byID, e.id)
+}
+
+func (q *schedule) place(e *entry) {
+	if e.slot >= 0 {
+		heap.Fix(&q.queue, int(e.slot))
+		return
+	}
+	heap.Push(&q.queue, e)
+}
+
+func (q *schedule) unqueue(e *entry) {
+	if e.slot >= 0 {
+		heap.Remove(&q.queue, int(e.slot))
+	}
+}
+
+func unixOrZero(s int64) time.Time {
+	if s == 0 {
+		return time.Time{}
+	}
+	return time.Unix(s, 0)
+}
+
+// dueQueue is a heap by due time, then by age.
+type dueQueue []*entry
+
+func (h dueQueue) Len() int { return len(h) }
+
+func (h dueQueue) Less(i, j int) bool {
+	if h[i].due != h[j].due {
+		return h[i].due < h[j].due
+	}
+	return h[i].id < h[j].id
+}
+
+func (h dueQueue) Swap(i, j int) {
+	h[i], h[j] = h[j], h[i]
+	h[i].slot, h[j].slot = int32(i), int32(j)
+}
+
+// Push is heap.Interface's.
+func (h *dueQueue) Push(x any) {
+	e := x.(*entry)
+	e.slot = int32(len(*h))
+	*h = append(*h, e)
+}
+
+// Pop is heap.Interface's.
+func (h *dueQueue) Pop() any {
+	old := *h
+	e := old[len(old)-1]
+	old[len(old)-1] = nil
+	*h = old[:len(old)-1]
+	e.slot = -1
+	return e
+}
