@@ -19,7 +19,7 @@ import (
 const (
 	maxListedIDs    = 1000
 	maxListedErrors = 100
-	bounceDeadline  = 2 * time.Minute
+	endDeadline     = 2 * time.Minute
 )
 
 var (
