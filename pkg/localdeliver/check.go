@@ -11,7 +11,6 @@ import (
 
 	"filbert/pkg/durable"
 	"filbert/pkg/outcome"
-	"filbert/pkg/smtp"
 )
 
 // errUnsafe is wrapped by the errors about owner, mode, kind and links.
@@ -40,9 +39,6 @@ func (d *delivery) checkHome(home string) *outcome.Outcome {
 	}
 	return nil
 }
-
-// statusHome is "mailbox disabled, not accepting messages", as temporary.
-var statusHome = smtp.Status{Class: 4, Subject: 2, Detail: 1}
 
 func ownerOf(info fs.FileInfo) int {
 	if st, ok := info.Sys().(*syscall.Stat_t); ok {
@@ -110,33 +106,4 @@ func makeDirs(base, path string) error {
 	}
 	defer root.Close()
 	return durable.MkdirAll(root, rel, 0o777)
-}
-
-// fileOutcome says what an error of the file system means for the recipient:
-// never that the mail is returned, as somebody can repair all of them.
-func fileOutcome(doing string, err error) *outcome.Outcome {
-	say := func(k outcome.Kind, s smtp.Status) *outcome.Outcome {
-		return deferred(k, s, "%s: %v", doing, err)
-	}
-	switch {
-	case errors.Is(err, errShort):
-		return say(outcome.Internal, statusSystem)
-	case errors.Is(err, errLocked):
-		return say(outcome.Locked, statusMailbox)
-	case errors.Is(err, syscall.EDQUOT), errors.Is(err, syscall.EFBIG):
-		return say(outcome.Quota, smtp.Status{Class: 4, Subject: 2, Detail: 2})
-	case errors.Is(err, syscall.ENOSPC):
-		return say(outcome.DiskFull, smtp.Status{Class: 4, Subject: 3, Detail: 1})
-	case errors.Is(err, errUnsafe), errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.ELOOP),
-		errors.Is(err, syscall.EROFS), errors.Is(err, syscall.EXDEV), errors.Is(err, syscall.ENOTDIR):
-		return say(outcome.Permission, statusMailbox)
-	case errors.Is(err, fs.ErrNotExist):
-		return say(outcome.HomeMissing, statusHome)
-	}
-	return say(outcome.Internal, statusMailbox)
-}
-
-func delivered(text string) outcome.Outcome {
-	return outcome.Outcome{Class: outcome.Delivered, Status: smtp.Status{Class: 2, Subject: 0, Detail: 0},
-		Text: quote(text)}
 }

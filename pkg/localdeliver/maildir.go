@@ -9,10 +9,7 @@ import (
 
 	"filbert/pkg/durable"
 	"filbert/pkg/outcome"
-	"filbert/pkg/untrusted"
 )
-
-func quote(s string) untrusted.Text { return untrusted.From(s) }
 
 // maildir delivers into the Maildir at path.
 func (w *worker) maildir(d *delivery, base, path string) outcome.Outcome {
@@ -50,10 +47,8 @@ func (w *worker) deposit(fsys durable.FS, d *delivery) error {
 	tmp, final := "tmp/"+name, "new/"+name
 	f, err := create(fsys, tmp)
 	if errors.Is(err, fs.ErrNotExist) {
-		for _, sub := range []string{"tmp", "new", "cur"} {
-			if err := durable.MkdirAll(fsys, sub, 0o777); err != nil {
-				return err
-			}
+		if err := makeMaildir(fsys); err != nil {
+			return err
 		}
 		f, err = create(fsys, tmp)
 	}
@@ -74,6 +69,12 @@ func (w *worker) deposit(fsys durable.FS, d *delivery) error {
 		// a directory to flush.
 		err = fsys.Rename(tmp, final)
 	}
+	if errors.Is(err, fs.ErrNotExist) {
+		// tmp without new: a Maildir that somebody made by hand.
+		if err = makeMaildir(fsys); err == nil {
+			err = fsys.Rename(tmp, final)
+		}
+	}
 	if err != nil {
 		_ = fsys.Remove(tmp)
 		return err
@@ -83,6 +84,17 @@ func (w *worker) deposit(fsys durable.FS, d *delivery) error {
 	if err := fsys.SyncDir("new"); err != nil {
 		_ = fsys.Remove(final)
 		return err
+	}
+	return nil
+}
+
+// makeMaildir makes what is missing, tmp last: who finds tmp there, made by
+// another delivery at this moment, finds all.
+func makeMaildir(fsys durable.FS) error {
+	for _, sub := range []string{"cur", "new", "tmp"} {
+		if err := durable.MkdirAll(fsys, sub, 0o777); err != nil {
+			return err
+		}
 	}
 	return nil
 }

@@ -112,6 +112,13 @@ func TestOldFilesInTmpAreLeftAlone(t *testing.T) {
 	}
 }
 
+func TestMaildirWithTmpAloneIsCompleted(t *testing.T) {
+	job, home := homeJob(t, testMessage)
+	mkdir(t, home, "Maildir", "tmp")
+	wantDelivered(t, deliverIn(t, testWorker(), job))
+	onlyMessage(t, filepath.Join(home, "Maildir"))
+}
+
 func TestSecondDeliveryToTheSameAddressIsALoop(t *testing.T) {
 	for _, field := range []string{
 		"Delivered-To: bob@local.example\r\n",

@@ -35,6 +35,12 @@ func TestMain(m *testing.M) {
 			os.Exit(1)
 		}
 		os.Exit(0)
+	case len(os.Args) > 2 && os.Args[1] == parentFlag:
+		if err := confinedParent(os.Args[2]); err != nil {
+			fmt.Println(err)
+			os.Exit(1)
+		}
+		os.Exit(0)
 	case len(os.Args) > 2 && os.Args[1] == commandFlag:
 		os.Exit(command(os.Args[2:]))
 	}

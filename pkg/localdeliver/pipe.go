@@ -15,6 +15,7 @@ import (
 	"filbert/pkg/outcome"
 	"filbert/pkg/proto"
 	"filbert/pkg/smtp"
+	"filbert/pkg/untrusted"
 )
 
 // commandPath is the PATH of children and commands.
@@ -73,7 +74,7 @@ func (d *delivery) run(ctx context.Context, args, env []string) *proto.LocalDone
 	}()
 	werr := cmd.Wait() // closes stdin, which ends feed
 	<-fed
-	done := &proto.LocalDone{Output: quote(output.String())}
+	done := &proto.LocalDone{Output: untrusted.From(output.String())}
 	switch {
 	case in.err != nil:
 		done.Outcome = outcome.Defer(outcome.Internal, statusSystem, "read the message: %v", in.err)
@@ -155,5 +156,5 @@ func judge(state *os.ProcessState, err error, output string) outcome.Outcome {
 	}
 	verdict := exitVerdict(code)
 	text := fmt.Sprintf("the command ended with status %d (%s)%s", code, verdict.text, firstLine(output))
-	return outcome.Outcome{Class: verdict.class, Kind: outcome.Command, Status: verdict.status, Text: quote(text)}
+	return outcome.Outcome{Class: verdict.class, Kind: outcome.Command, Status: verdict.status, Text: untrusted.From(text)}
 }

@@ -12,13 +12,6 @@ import (
 	"filbert/pkg/privsep"
 	"filbert/pkg/proto"
 	"filbert/pkg/settings"
-	"filbert/pkg/smtp"
-)
-
-var (
-	statusConfig  = smtp.Status{Class: 4, Subject: 3, Detail: 5} // system incorrectly configured
-	statusSystem  = smtp.Status{Class: 4, Subject: 3, Detail: 0} // other mail system trouble
-	statusMailbox = smtp.Status{Class: 4, Subject: 2, Detail: 0} // other mailbox trouble
 )
 
 // plan is the parent's decision about a job: which child does it, by which
@@ -128,14 +121,4 @@ func parseUmask(s string) (int, error) {
 		return 0, fmt.Errorf("umask %q is no octal number up to 777", s)
 	}
 	return int(n), nil
-}
-
-func deferred(k outcome.Kind, s smtp.Status, format string, args ...any) *outcome.Outcome {
-	o := outcome.Defer(k, s, format, args...)
-	return &o
-}
-
-func failed(k outcome.Kind, s smtp.Status, format string, args ...any) *outcome.Outcome {
-	o := outcome.Fail(k, s, format, args...)
-	return &o
 }

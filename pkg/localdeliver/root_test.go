@@ -131,6 +131,20 @@ func TestOneUserCannotHaveAnothersMailboxWritten(t *testing.T) {
 	}
 }
 
+func TestAMailboxOfSomebodyElseIsRefusedThoughItCouldBeWritten(t *testing.T) {
+	srv, s, _ := separated(t)
+	path := filepath.Join(s.Instance.Mail, "eve")
+	write(t, path, "chirp")
+	if err := errors.Join(os.Chown(path, 0, eveUID), os.Chmod(path, 0o660)); err != nil {
+		t.Fatal(err)
+	}
+	done := srv.deliver(t.Context(), jobFor("eve", "mbox", testMessage), nil)
+	wantOutcome(t, done, outcome.Deferred, outcome.Permission, "4.2.0")
+	if got := read(t, path); got != "chirp" {
+		t.Fatalf("it says %q", got)
+	}
+}
+
 // TestSwappingTheMailboxNeverReachesTheCanary lets a hostile user swap his
 // mailbox between a plain file, a symbolic and a hard link while mail is
 // delivered to it. The file that he aims at is root's, and writable for his

@@ -59,10 +59,10 @@ func FuzzExpand(f *testing.F) {
 	f.Add("{")
 	f.Add("a}b{c}{d}")
 	f.Fuzz(func(t *testing.T, s string) {
-		out, err := expand(s, func(string) (string, error) { return "{v}", nil })
-		// A value is never expanded again.
-		if err == nil && strings.Count(out, "{v}") < strings.Count(s, "{")/2 && !strings.Contains(s, "{{") {
-			t.Fatalf("%q became %q", s, out)
+		seen := 0
+		out, err := expand(s, func(string) (string, error) { seen++; return "{v}", nil })
+		if err == nil && (seen == 0 && out != s || strings.Count(out, "{v}") < seen) {
+			t.Fatalf("%q became %q with %d values", s, out, seen)
 		}
 	})
 }

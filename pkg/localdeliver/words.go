@@ -8,6 +8,8 @@ import (
 // maxWords bounds the arguments of an alias's command.
 const maxWords = 256
 
+var errControl = errors.New("a command with a control character")
+
 // splitCommand takes the command of an alias apart: words between blanks,
 // single quotes (all is literal), double quotes (a backslash protects a quote or
 // a backslash), a backslash outside. That is all: there is no shell, so no
@@ -42,6 +44,8 @@ func nextWord(s string) (word, rest string, err error) {
 	var b strings.Builder
 	for i := 0; i < len(s); i++ {
 		switch c := s[i]; {
+		case c < ' ' && c != '\t' || c == 0x7f:
+			return "", "", errControl
 		case c == ' ' || c == '\t':
 			return b.String(), s[i:], nil
 		case c == '\'' || c == '"':
@@ -51,12 +55,10 @@ func nextWord(s string) (word, rest string, err error) {
 			}
 			i += n - 1
 		case c == '\\':
-			if i++; i == len(s) {
-				return "", "", errors.New("a command that ends in a backslash")
+			if i++; i == len(s) || s[i] < ' ' || s[i] == 0x7f {
+				return "", "", errors.New("a command with nothing to protect behind a backslash")
 			}
 			b.WriteByte(s[i])
-		case c < ' ' || c == 0x7f:
-			return "", "", errors.New("a command with a control character")
 		case strings.IndexByte("|&;<>()$`*?[]#~", c) >= 0:
 			return "", "", errors.New("a command with an unquoted " + string(rune(c)) +
 				": there is no shell to understand it (name one, or quote it)")
@@ -76,7 +78,7 @@ func quoted(s string, b *strings.Builder) (int, error) {
 		case c == quote:
 			return i + 1, nil
 		case c < ' ' && c != '\t' || c == 0x7f:
-			return 0, errors.New("a command with a control character")
+			return 0, errControl
 		case c == '\\' && quote == '"' && i+1 < len(s) && (s[i+1] == '"' || s[i+1] == '\\'):
 			i++
 			b.WriteByte(s[i])
