@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -43,6 +44,8 @@ type Cleanup struct {
 	committed chan commitResult
 	running   sync.WaitGroup // large messages being read
 
+	ownUID uint32
+
 	idMu sync.Mutex
 	ids  *queueid.Generator
 }
@@ -78,6 +81,7 @@ func (c *Cleanup) Confinement(p *service.Process) privsep.Spec {
 // finishes those it has.
 func (c *Cleanup) Serve(ctx context.Context, p *service.Process) error {
 	s := p.Settings()
+	c.ownUID = uint32(os.Getuid())
 	var err error
 	c.journal, err = journal.Open(c.fs, journal.Options{
 		SegmentSize:  s.Spool.SegmentSize.Bytes(),

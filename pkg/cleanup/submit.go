@@ -74,7 +74,11 @@ func (c *Cleanup) identify(s *submission) {
 		v.Client.UID = -1
 	default: // the path socket: pickup
 		v.Source = envelope.FromLocal
-		v.Client.UID = int64(s.call.Peer.UID)
+		if drained := s.call.Peer.UID == c.ownUID && v.Client.UID >= 0; !drained {
+			v.Client.UID = int64(s.call.Peer.UID)
+		}
+		// pickup --drain runs as ourselves and hands in what others left in
+		// maildrop/; it took the user from the owner of the file.
 	}
 	v.Arrived = arrival(c.now())
 	v.ID = c.nextID(v.Arrived)

@@ -2,6 +2,7 @@ package dispatch
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"filbert/pkg/outcome"
@@ -36,6 +37,7 @@ func (d *Dispatcher) routeAll(ctx context.Context, f *flight) {
 	for at := 0; at < len(f.env.Recipients); at += routeBatch {
 		d.routeSome(ctx, f, at, min(at+routeBatch, len(f.env.Recipients)))
 	}
+	f.forgetServedChildren()
 	f.outcomes = make([]outcome.Outcome, len(f.leaves))
 	for i := range f.leaves {
 		f.outcomes[i] = f.leaves[i].Verdict
@@ -84,6 +86,18 @@ func answersAll(leaves []proto.Leaf, n int) bool {
 		}
 	}
 	return true
+}
+
+// forgetServedChildren drops the leaves that an earlier attempt served: a
+// recipient that was expanded only at a later attempt is expanded again while some
+// of its children wait.
+func (f *flight) forgetServedChildren() {
+	if f.book == nil {
+		return
+	}
+	f.leaves = slices.DeleteFunc(f.leaves, func(l proto.Leaf) bool {
+		return f.book.States[f.index[l.Parent]].ChildDone(&l.Recipient)
+	})
 }
 
 func leavesAsTheyAre(f *flight) []proto.Leaf {

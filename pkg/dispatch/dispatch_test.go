@@ -1,0 +1,315 @@
+package dispatch
+
+import (
+	"testing"
+
+	"filbert/pkg/envelope"
+	"filbert/pkg/mailaddr"
+	"filbert/pkg/outcome"
+	"filbert/pkg/proto"
+	"filbert/pkg/smtp"
+)
+
+var (
+	later = outcome.Outcome{Class: outcome.Deferred, Kind: outcome.RcptRefused, Code: 450, Status: smtp.Status{Class: 4, Subject: 2}}
+	never = outcome.Outcome{Class: outcome.Failed, Kind: outcome.RcptRefused, Code: 550, Status: smtp.Status{Class: 5, Subject: 1, Detail: 1}}
+)
+
+func TestDeliveredMessageIsMarkedAndLeavesNoFile(t *testing.T) {
+	r := newRig(t)
+	f := r.accept("a@x.example")
+	ref, id := f.ref, f.env.ID
+	if got := r.first(f); got.State != proto.SettledGone {
+		t.Errorf("state %d, want gone", got.State)
+	}
+	if !r.d.marker.IsDone(ref) || r.filedInSpool(id) || len(r.filed) != 0 {
+		t.Error("a delivered message must be marked, not filed")
+	}
+}
+
+func TestOneTransactionPerNextHop(t *testing.T) {
+	r := newRig(t)
+	r.first(r.accept("a@x.example", "b@y.example", "c@x.example"))
+	if len(r.jobs) != 2 {
+		t.Fatalf("%d transactions for 2 next hops", len(r.jobs))
+	}
+	for _, j := range r.jobs {
+		if j.NextHop == "x.example" && len(j.Recipients) != 2 {
+			t.Errorf("%d recipients for x.example, want 2", len(j.Recipients))
+		}
+	}
+}
+
+func TestTransactionIsSplitAtTheTransportsLimit(t *testing.T) {
+	r := newRig(t)
+	s := *r.d.settings.Load()
+	tr := s.Transports["smtp"]
+	tr.MaxRecipients = 2
+	s.Transports["smtp"] = tr
+	r.d.settings.Store(&s)
+	r.first(r.accept("a@x.example", "b@x.example", "c@x.example"))
+	if len(r.jobs) != 2 || len(r.jobs[0].Recipients)+len(r.jobs[1].Recipients) != 3 {
+		t.Errorf("3 recipients at 2 each went in %d transactions", len(r.jobs))
+	}
+}
+
+func TestDeferredIsFiledMarkedAndTold(t *testing.T) {
+	r := newRig(t)
+	r.verdict["a@x.example"] = later
+	f := r.accept("a@x.example")
+	ref, id := f.ref, f.env.ID
+	if got := r.first(f); got.State != proto.SettledWaiting || got.Summary.Waiting != 1 {
+		t.Errorf("got %+v, want one waiting", got)
+	}
+	if !r.filedInSpool(id) || !r.d.marker.IsDone(ref) {
+		t.Error("a deferred message must lie under deferred/ and be marked")
+	}
+	if len(r.filed) != 1 || r.filed[0].NextHop != "x.example" {
+		t.Errorf("qmgr was told %+v", r.filed)
+	}
+}
+
+func TestPartialSuccessRetriesOnlyWhoWaits(t *testing.T) {
+	r := newRig(t)
+	r.verdict["b@x.example"] = later
+	f := r.accept("a@x.example", "b@x.example")
+	id := f.env.ID
+	r.first(f)
+	r.jobs = nil
+	delete(r.verdict, "b@x.example")
+	if got := r.again(id, proto.DueAttempt); got.State != proto.SettledGone {
+		t.Errorf("state %d, want gone", got.State)
+	}
+	if len(r.jobs) != 1 || len(r.jobs[0].Recipients) != 1 || r.jobs[0].Recipients[0].Address.String() != "b@x.example" {
+		t.Errorf("the second attempt went to %+v", r.jobs)
+	}
+	if r.filedInSpool(id) {
+		t.Error("a finished message stays under deferred/")
+	}
+}
+
+func TestFailureIsReportedBeforeItIsFinished(t *testing.T) {
+	r := newRig(t)
+	r.verdict["a@x.example"] = never
+	f := r.accept("a@x.example")
+	ref := f.ref
+	r.bounces = func() proto.ReportDone {
+		if r.d.marker.IsDone(ref) {
+			t.Error("marked as done before the report was durable")
+		}
+		return proto.ReportDone{Done: true, Sent: true}
+	}
+	r.first(f)
+	if len(r.reports) != 1 || !r.d.marker.IsDone(ref) {
+		t.Errorf("%d reports; done %v", len(r.reports), r.d.marker.IsDone(ref))
+	}
+}
+
+func TestFailureThatCanNotBeReportedStaysOurs(t *testing.T) {
+	r := newRig(t)
+	r.verdict["a@x.example"] = never
+	r.bounces = func() proto.ReportDone { return proto.ReportDone{Code: 451} }
+	f := r.accept("a@x.example")
+	id := f.env.ID
+	if got := r.first(f); got.State != proto.SettledWaiting || !r.filedInSpool(id) {
+		t.Fatalf("got %+v, want a deferred message", got)
+	}
+	r.bounces = func() proto.ReportDone { return proto.ReportDone{Done: true, Sent: true} }
+	if got := r.again(id, proto.DueAttempt); got.State != proto.SettledGone {
+		t.Errorf("with the report sent, state %d, want gone", got.State)
+	}
+}
+
+func TestRouterThatIsAwayDefers(t *testing.T) {
+	r := newRig(t)
+	r.route = nil
+	f := r.accept("a@x.example")
+	id := f.env.ID
+	if got := r.first(f); got.State != proto.SettledWaiting {
+		t.Fatalf("got %+v, want deferred", got)
+	}
+	if o := r.book(id).States[0].Last; o.Kind != outcome.Internal {
+		t.Errorf("kind %q, want internal", o.Kind)
+	}
+}
+
+func TestRouterThatForgetsARecipientDefersIt(t *testing.T) {
+	r := newRig(t)
+	r.route = func(rc envelope.Recipient) []proto.Leaf {
+		if rc.Address.Local() == "b" {
+			return nil
+		}
+		return r.remoteRoute(rc)
+	}
+	got := r.first(r.accept("a@x.example", "b@x.example"))
+	if got.State != proto.SettledWaiting || got.Summary.Waiting != 2 {
+		t.Errorf("got %+v: a recipient without an answer must not vanish", got)
+	}
+}
+
+func TestLastAttemptReturnsWhatIsStillDeferred(t *testing.T) {
+	r := newRig(t)
+	r.verdict["a@x.example"] = later
+	f := r.accept("a@x.example")
+	id := f.env.ID
+	r.first(f)
+	if got := r.again(id, proto.DueFinal); got.State != proto.SettledGone {
+		t.Fatalf("state %d, want gone", got.State)
+	}
+	if len(r.reports) != 1 || r.reports[0].Outcomes[0].Kind != outcome.Expired || r.reports[0].Outcomes[0].Code != 450 {
+		t.Errorf("reported %+v, want expired with the last reply", r.reports)
+	}
+}
+
+func TestAdministratorsBounceTriesNothing(t *testing.T) {
+	r := newRig(t)
+	r.verdict["a@x.example"] = later
+	f := r.accept("a@x.example")
+	id := f.env.ID
+	r.first(f)
+	r.jobs = nil
+	if got := r.again(id, proto.DueBounce); got.State != proto.SettledGone || len(r.jobs) != 0 {
+		t.Errorf("state %d after %d deliveries", got.State, len(r.jobs))
+	}
+	if len(r.reports) != 1 || r.reports[0].Outcomes[0].Kind != outcome.Cancelled {
+		t.Errorf("reported %+v", r.reports)
+	}
+}
+
+func TestDeleteTellsNobody(t *testing.T) {
+	r := newRig(t)
+	r.verdict["a@x.example"] = later
+	f := r.accept("a@x.example")
+	id := f.env.ID
+	r.first(f)
+	if got := r.again(id, proto.DueDelete); got.State != proto.SettledGone || r.filedInSpool(id) || len(r.reports) != 0 {
+		t.Errorf("state %d, %d reports", got.State, len(r.reports))
+	}
+	if got := r.again(id, proto.DueDelete); got.State != proto.SettledMissing {
+		t.Errorf("deleted twice: state %d, want missing", got.State)
+	}
+}
+
+func TestDeferredFileStaysUntilItsMarkIsOnDisk(t *testing.T) {
+	r := newRig(t)
+	r.verdict["a@x.example"] = later
+	f := r.accept("a@x.example")
+	ref, id := f.ref, f.env.ID
+	r.first(f)
+	if r.d.marker.Flushed(ref) {
+		t.Fatal("the rig flushes too early to show anything")
+	}
+	delete(r.verdict, "a@x.example")
+	r.again(id, proto.DueAttempt)
+	if !r.d.marker.Flushed(ref) {
+		t.Error("the file is gone and the mark is not on disk: a power cut would bring the record back")
+	}
+}
+
+func TestRecordIsNeverBegunTwice(t *testing.T) {
+	r := newRig(t)
+	f := r.accept("a@x.example")
+	twin := *f
+	if !r.d.begin(f) {
+		t.Fatal("no room in an empty dispatcher")
+	}
+	r.d.begin(&twin)
+	r.d.wg.Wait()
+	r.d.recover()
+	for r.d.feedOne() {
+	}
+	r.d.wg.Wait()
+	if len(r.jobs) != 1 {
+		t.Errorf("delivered %d times", len(r.jobs))
+	}
+}
+
+func TestRecoveryAttemptsWhatHasNoMark(t *testing.T) {
+	r := newRig(t)
+	r.accept("a@x.example")
+	r.accept("b@x.example")
+	r.d.recover()
+	for r.d.feedOne() {
+	}
+	r.d.wg.Wait()
+	if len(r.jobs) != 2 {
+		t.Errorf("%d deliveries for 2 records", len(r.jobs))
+	}
+}
+
+func TestRecoveryLetsDeferredWin(t *testing.T) {
+	r := newRig(t)
+	r.verdict["a@x.example"] = later
+	f := r.accept("a@x.example")
+	r.d.routeAll(t.Context(), f)
+	r.d.deliverAll(t.Context(), f)
+	if _, err := r.d.file(f); err != nil {
+		t.Fatal(err)
+	}
+	// A crash here: filed and not marked, state S3.
+	r.jobs = nil
+	r.d.recover()
+	for r.d.feedOne() {
+	}
+	r.d.wg.Wait()
+	if len(r.jobs) != 0 || !r.d.marker.IsDone(f.ref) {
+		t.Errorf("%d deliveries of a message that lies under deferred/; marked %v", len(r.jobs), r.d.marker.IsDone(f.ref))
+	}
+}
+
+func TestListOwnerIsSenderAndGetsReports(t *testing.T) {
+	r := newRig(t)
+	owner := mailaddr.MustParse("owner-list@example.org")
+	r.route = func(rc envelope.Recipient) []proto.Leaf {
+		child := rc
+		child.Address = mailaddr.MustParse("member@x.example")
+		child.ErrorsTo = &owner
+		child.Lineage = append(child.Lineage, rc.Address)
+		return []proto.Leaf{{Recipient: child, Expanded: true, Transport: "smtp", NextHop: "x.example"}}
+	}
+	r.verdict["member@x.example"] = never
+	r.first(r.accept("list@example.org"))
+	if len(r.jobs) != 1 || r.jobs[0].Sender != owner {
+		t.Errorf("sent as %v, want the list's owner", r.jobs)
+	}
+	if len(r.reports) != 1 || r.reports[0].Envelope.Sender != owner {
+		t.Error("the report must go to the list's owner")
+	}
+}
+
+func TestExpansionAtALaterAttemptServesEachChildOnce(t *testing.T) {
+	r := newRig(t)
+	r.route = func(rc envelope.Recipient) []proto.Leaf {
+		return []proto.Leaf{{Recipient: rc, Verdict: later}} // the alias file was unreadable
+	}
+	f := r.accept("list@example.org")
+	id := f.env.ID
+	r.first(f)
+	r.route = func(rc envelope.Recipient) []proto.Leaf {
+		var out []proto.Leaf
+		for _, a := range []string{"one@x.example", "two@y.example"} {
+			child := envelope.Recipient{Address: mailaddr.MustParse(a), Lineage: []mailaddr.Address{rc.Address}}
+			out = append(out, proto.Leaf{Recipient: child, Expanded: true, Transport: "smtp", NextHop: child.Address.Domain()})
+		}
+		return out
+	}
+	r.verdict["two@y.example"] = later
+	if got := r.again(id, proto.DueAttempt); got.State != proto.SettledWaiting {
+		t.Fatalf("state %d, want waiting", got.State)
+	}
+	delete(r.verdict, "two@y.example")
+	if got := r.again(id, proto.DueAttempt); got.State != proto.SettledGone {
+		t.Errorf("state %d, want gone", got.State)
+	}
+	ones := 0
+	for _, j := range r.jobs {
+		for _, rc := range j.Recipients {
+			if rc.Address.String() == "one@x.example" {
+				ones++
+			}
+		}
+	}
+	if ones != 1 {
+		t.Errorf("the first child was served %d times", ones)
+	}
+}
