@@ -10,6 +10,7 @@ import (
 
 	"filbert/pkg/mailaddr"
 	"filbert/pkg/pattern"
+	"filbert/pkg/route"
 	"filbert/pkg/settings"
 )
 
@@ -134,27 +135,10 @@ func (c *checker) routerDriver(path string, r *settings.Router) {
 	}
 }
 
-// host checks "name", "name:port", "[name]", "[address]:port".
+// host checks a host as the router will read it.
 func (c *checker) host(key, text string) {
-	name, port := text, ""
-	if i := strings.LastIndexByte(text, ':'); i >= 0 && !strings.HasSuffix(text, "]") && strings.Count(text, ":") == 1 || strings.Contains(text, "]:") {
-		name, port = text[:i], text[i+1:]
-	}
-	if n, err := strconv.ParseUint(port, 10, 16); port != "" && (err != nil || n == 0) {
-		c.bad(key, fmt.Sprintf("%q has no port behind its colon", text), "write a number from 1 to 65535, like 25 or 587")
-	}
-	in, bracketed := strings.CutPrefix(name, "[")
-	if bracketed {
-		in = strings.TrimPrefix(strings.TrimSuffix(in, "]"), "IPv6:")
-	}
-	if _, err := netip.ParseAddr(in); err == nil {
-		if !bracketed && strings.Contains(in, ":") {
-			c.bad(key, fmt.Sprintf("%q: an IPv6 address stands in brackets", text), fmt.Sprintf("write \"[%s]\"", in))
-		}
-		return
-	}
-	if !isDomain(in) {
-		c.bad(key, fmt.Sprintf("%q is no host", text), `write "host", "host:port", "[host]" (without MX lookup) or "[192.0.2.1]:25"`)
+	if _, err := route.ParseSpec(text); err != nil {
+		c.bad(key, err.Error(), `write "host", "host:port", "[host]" (without MX lookup) or "[192.0.2.1]:25"`)
 	}
 }
 

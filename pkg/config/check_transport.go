@@ -146,7 +146,7 @@ func (c *checker) command(path string, t *settings.Transport) {
 		c.bad(key+"[0]", "has a placeholder in the name of the program", "the program must be fixed; placeholders may stand in its arguments")
 	}
 	for i, arg := range t.Command[1:] {
-		c.placeholders(fmt.Sprintf("%s[%d]", key, i+1), arg, "local_part", "domain", "sender", "recipient", "user", "home", "detail")
+		c.placeholders(fmt.Sprintf("%s[%d]", key, i+1), arg, "local_part", "domain", "sender", "recipient", "user", "home", "detail", "id")
 	}
 	c.longerThan0(path+".timeout", t.Timeout)
 	c.sizeAtLeast(path+".max_output", t.MaxOutput, 1)

@@ -168,7 +168,7 @@ func tomlValue(v reflect.Value) string {
 		}
 		return strconv.FormatInt(x.Bytes(), 10)
 	case string:
-		return tomlString(x)
+		return Quote(x)
 	case map[string]string:
 		return inlineMap(x)
 	}
@@ -185,7 +185,7 @@ func tomlValue(v reflect.Value) string {
 func inlineMap(m map[string]string) string {
 	items := make([]string, 0, len(m))
 	for _, k := range sortedKeys(m) {
-		items = append(items, tomlString(k)+" = "+tomlString(m[k]))
+		items = append(items, Quote(k)+" = "+Quote(m[k]))
 	}
 	if len(items) == 0 {
 		return "{}"
@@ -193,8 +193,8 @@ func inlineMap(m map[string]string) string {
 	return "{ " + strings.Join(items, ", ") + " }"
 }
 
-// tomlString quotes text as TOML reads it; Go's \x and \a are not TOML's.
-func tomlString(s string) string {
+// Quote quotes text as TOML reads it; Go's \x and \a are not TOML's.
+func Quote(s string) string {
 	var b strings.Builder
 	b.WriteByte('"')
 	for _, r := range s {

@@ -84,7 +84,7 @@ func Sample() string {
 	b.WriteString(sampleHead)
 	for _, d := range Docs() {
 		b.WriteByte('\n')
-		for _, line := range wrap(d.Text, 76) {
+		for _, line := range Wrap(d.Text, 76) {
 			fmt.Fprintf(&b, "# %s\n", line)
 		}
 		key := d.Key[strings.LastIndexByte(d.Key, '.')+1:]
@@ -118,8 +118,8 @@ func sampleValue(d Doc) string {
 	return `""`
 }
 
-// wrap breaks text into lines of at most width characters.
-func wrap(text string, width int) []string {
+// Wrap breaks text into lines of at most width characters.
+func Wrap(text string, width int) []string {
 	var lines []string
 	line := ""
 	for _, word := range strings.Fields(text) {

@@ -115,7 +115,7 @@ func (s *shower) source(at string) string {
 func tomlKey(k string) string {
 	for _, r := range k {
 		if (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && !strings.ContainsRune("-_", r) {
-			return tomlString(k)
+			return Quote(k)
 		}
 	}
 	return k
