@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"slices"
 	"sync"
@@ -165,6 +166,9 @@ func (m *Marker) doneLocked(segment, generation, index uint32) {
 	}
 	if err := f.write(m.fs, index); err != nil {
 		f.rewrite = true
+		if errors.Is(err, fs.ErrNotExist) {
+			return // a power cut forgot the file while it was empty
+		}
 		m.opt.Problem(fmt.Errorf("mark %08d.%d.%d: %w", segment, generation, index, err))
 	}
 }
@@ -178,10 +182,11 @@ func (f *markFile) begin(generation uint32) {
 	f.dirty = false
 }
 
-// write puts one mark into the file.
+// write puts one mark into the file, which the Writer made. It does not make
+// one: the name of a new file has to be flushed too, which a rewrite does.
 func (f *markFile) write(fsys durable.FS, index uint32) error {
 	if f.file == nil {
-		file, err := fsys.OpenFile(marksName(f.number), os.O_RDWR|os.O_CREATE, 0o600)
+		file, err := fsys.OpenFile(marksName(f.number), os.O_RDWR, 0)
 		if err != nil {
 			return err
 		}

@@ -38,6 +38,11 @@ func (p *pool) recover() error {
 			return err
 		}
 	}
+	// Names that a killed Writer left may be in memory alone; a record must
+	// not be acknowledged in a segment whose name can vanish.
+	if err := p.fs.SyncDir(incoming); err != nil {
+		return err
+	}
 	p.failure = p.round()
 	return nil
 }

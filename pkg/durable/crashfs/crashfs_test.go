@@ -187,3 +187,22 @@ func TestEverythingFailsAfterTheCut(t *testing.T) {
 		t.Errorf("after restart: %v", err)
 	}
 }
+
+func TestKilledProcessLeavesThePageCache(t *testing.T) {
+	f := crashfs.New()
+	h := put(t, f, "a", "x")
+	must(t, h.TryLock())
+	g := f.Kill()
+	if got := read("a")(g); got != "x" {
+		t.Errorf("a has %q", got)
+	}
+	if _, err := h.WriteAt([]byte("y"), 0); !errors.Is(err, crashfs.ErrCut) {
+		t.Errorf("the killed process writes: %v", err)
+	}
+	if err := put(t, g, "a", "x").TryLock(); err != nil {
+		t.Errorf("lock: %v", err)
+	}
+	if got := read("a")(g.Restart(crashfs.Nothing)); got != "none" {
+		t.Errorf("after a power cut a has %q", got)
+	}
+}

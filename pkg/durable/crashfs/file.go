@@ -200,12 +200,12 @@ func (h *file) Close() error {
 		return fail("close", h.name, os.ErrClosed)
 	}
 	h.closed = true
+	if h.fs.cut {
+		return ErrCut // and the node may be another FS's already: see Kill
+	}
 	if h.node.holder == h {
 		h.node.holder = nil
 		h.fs.unlocked.Broadcast()
-	}
-	if h.fs.cut {
-		return ErrCut
 	}
 	return nil
 }

@@ -36,6 +36,29 @@ func (f *FS) Restart(seed uint64) *FS {
 	return out
 }
 
+// Kill ends the processes and leaves the machine running: all descriptors and
+// locks of f are gone, what was written and not flushed is still in the page
+// cache, for those who open it in the tree that Kill returns, and for a later
+// power cut to forget. f itself is as after a cut.
+func (f *FS) Kill() *FS {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.cut = true
+	f.unlocked.Broadcast()
+	out := New()
+	out.root = f.root
+	eachNode(f.root, func(n *node) { n.holder = nil })
+	return out
+}
+
+// eachNode visits all nodes that have a name now.
+func eachNode(n *node, visit func(*node)) {
+	visit(n)
+	for _, c := range n.now {
+		eachNode(c, visit)
+	}
+}
+
 // survival is one selection.
 type survival struct {
 	pick chooser
