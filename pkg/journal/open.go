@@ -20,6 +20,9 @@ func (p *pool) recover() error {
 	if err != nil {
 		return err
 	}
+	if err := p.skipMarked(); err != nil {
+		return err
+	}
 	keep := make(map[queueid.ID]bool) // large files that a record may need
 	sound := true                     // all records could be read
 	var buf []byte
@@ -47,6 +50,26 @@ func (p *pool) recover() error {
 	return nil
 }
 
+// skipMarked keeps the next generations above all that have a mark, so that no
+// mark is ever taken for one of a later use, whatever became of the segments.
+func (p *pool) skipMarked() error {
+	for e, err := range p.fs.ReadDir(incoming) {
+		if err != nil {
+			return err
+		}
+		n, ok := numberOf(e.Name, ".done")
+		if !ok {
+			continue
+		}
+		m, err := loadMarks(p.fs, n, 0)
+		if err != nil {
+			p.opt.Problem(fmt.Errorf("marks of segment %08d: %w", n, err))
+		}
+		p.last = max(p.last, m.newest)
+	}
+	return nil
+}
+
 // found takes in one segment file; ok is false when part of it can't be read.
 func (p *pool) found(l listed, buf []byte, keep map[queueid.ID]bool) (_ []byte, ok bool, err error) {
 	n := l.header.number
@@ -54,7 +77,6 @@ func (p *pool) found(l listed, buf []byte, keep map[queueid.ID]bool) (_ []byte, 
 	if err != nil {
 		p.opt.Problem(fmt.Errorf("marks of segment %08d: %w", n, err))
 	}
-	p.last = max(p.last, m.newest)
 	s := &segment{use: l.header, size: l.size, found: true}
 	switch {
 	case l.blank:
