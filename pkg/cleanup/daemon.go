@@ -36,7 +36,7 @@ type Cleanup struct {
 	log      *event.Log
 	now      func() time.Time
 
-	fs       *durable.Dir
+	fs       durable.FS
 	journal  *journal.Writer
 	capacity *capacity
 	handover *handover
@@ -61,8 +61,8 @@ func (c *Cleanup) Open(p *service.Process) error {
 	c.log = p.Log
 	c.settings.Store(p.Settings())
 	p.OnReload(func(s *settings.Settings) { c.settings.Store(s) })
-	var err error
-	c.fs, err = durable.Open(p.Settings().Instance.Spool)
+	fs, err := durable.Open(p.Settings().Instance.Spool)
+	c.fs = fs
 	return err
 }
 
@@ -80,21 +80,9 @@ func (c *Cleanup) Confinement(p *service.Process) privsep.Spec {
 // Serve recovers the journal, takes submissions until told to drain, and
 // finishes those it has.
 func (c *Cleanup) Serve(ctx context.Context, p *service.Process) error {
-	s := p.Settings()
-	c.ownUID = uint32(os.Getuid())
-	var err error
-	c.journal, err = journal.Open(c.fs, journal.Options{
-		SegmentSize:  s.Spool.SegmentSize.Bytes(),
-		MaxSegments:  s.Spool.MaxSegments,
-		MinFreeBytes: s.Spool.Reserve.Bytes(),
-		// Directories and attempt logs need inodes too.
-		MinFreeInodes: 100,
-		Problem:       func(err error) { c.log.Emit(event.TroubleOf(0, "journal", err)) },
-	})
-	if err != nil {
+	if err := c.openJournal(); err != nil {
 		return err
 	}
-	c.ids = queueid.NewGenerator(c.journal.LastID())
 	c.handover = &handover{log: c.log}
 	c.handover.client = p.Client(proto.Dispatch, ipc.ClientOptions{Stay: ipc.Always, OnNotice: c.onNotice})
 
@@ -109,13 +97,33 @@ func (c *Cleanup) Serve(ctx context.Context, p *service.Process) error {
 	c.listen(ctx, p, server)
 
 	<-p.Draining()
-	err = server.Shutdown(ctx)
+	err := server.Shutdown(ctx)
 	c.running.Wait()
 	err = errors.Join(err, c.journal.Close())
 	close(c.committed)
 	stopLooking()
 	answering.Wait()
 	return err
+}
+
+// openJournal takes the journal for writing; ids go on where it ended.
+func (c *Cleanup) openJournal() error {
+	s := c.settings.Load()
+	c.ownUID = uint32(os.Getuid())
+	var err error
+	c.journal, err = journal.Open(c.fs, journal.Options{
+		SegmentSize:  s.Spool.SegmentSize.Bytes(),
+		MaxSegments:  s.Spool.MaxSegments,
+		MinFreeBytes: s.Spool.Reserve.Bytes(),
+		// Directories and attempt logs need inodes too.
+		MinFreeInodes: 100,
+		Problem:       func(err error) { c.log.Emit(event.TroubleOf(0, "journal", err)) },
+	})
+	if err != nil {
+		return err
+	}
+	c.ids = queueid.NewGenerator(c.journal.LastID())
+	return nil
 }
 
 // listen opens the door of pickup: the path that only the drop group reaches.
