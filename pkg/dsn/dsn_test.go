@@ -1,0 +1,191 @@
+package dsn
+
+import (
+	"bytes"
+	"io"
+	"mime"
+	"mime/multipart"
+	"net/mail"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"filbert/pkg/envelope"
+	"filbert/pkg/mailaddr"
+	"filbert/pkg/message"
+	"filbert/pkg/outcome"
+	"filbert/pkg/smtp"
+	"filbert/pkg/untrusted"
+)
+
+func request(what What) *Request {
+	env := &envelope.Envelope{
+		ID: 1 << 40, Arrived: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC),
+		Sender:     mailaddr.MustParse("ann@example.org"),
+		Recipients: []envelope.Recipient{{Address: mailaddr.MustParse("bob@example.net")}},
+		Client:     envelope.Client{Addr: netip.MustParseAddr("192.0.2.1"), HELO: untrusted.From("pc.example.org")},
+	}
+	return &Request{
+		What: what, Hostname: "mail.example.org", Contact: "postmaster@example.org",
+		To: env.Sender, Now: time.Date(2026, 3, 1, 13, 0, 0, 0, time.UTC), Envelope: env,
+		Outcomes: []outcome.Outcome{{
+			Class: outcome.Failed, Kind: outcome.RcptRefused, Code: 550, Status: smtp.Status{Class: 5, Subject: 1, Detail: 1},
+			Text: untrusted.From("550 5.1.1 no such user"), Remote: "mx.example.net",
+		}},
+		Returned: []byte("Subject: Lunch?\r\nMessage-ID: <1@pc.example.org>\r\n"),
+	}
+}
+
+// parts takes a report apart with the standard library.
+func parts(t *testing.T, b []byte) (*mail.Message, []string, []string) {
+	t.Helper()
+	m, err := mail.ReadMessage(bytes.NewReader(b))
+	if err != nil {
+		t.Fatal(err)
+	}
+	kind, params, err := mime.ParseMediaType(m.Header.Get("Content-Type"))
+	if err != nil || kind != "multipart/report" || params["report-type"] != "delivery-status" {
+		t.Fatalf("content type %q %v, %v", kind, params, err)
+	}
+	var kinds, texts []string
+	r := multipart.NewReader(m.Body, params["boundary"])
+	for {
+		p, err := r.NextRawPart()
+		if err == io.EOF {
+			return m, kinds, texts
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		k, _, _ := mime.ParseMediaType(p.Header.Get("Content-Type"))
+		kinds, texts = append(kinds, k), append(texts, string(body))
+	}
+}
+
+func TestReportHasThreePartsInOrder(t *testing.T) {
+	_, kinds, _ := parts(t, Compose(request(Failure)))
+	want := []string{"text/plain", "message/delivery-status", "text/rfc822-headers"}
+	if strings.Join(kinds, " ") != strings.Join(want, " ") {
+		t.Errorf("parts %v, want %v", kinds, want)
+	}
+}
+
+func TestPlainWordsComeFirst(t *testing.T) {
+	_, _, texts := parts(t, Compose(request(Failure)))
+	for _, want := range []string{"bob@example.net", "Lunch?", "could not be delivered", "check the spelling", "postmaster@example.org", "no such user"} {
+		if !strings.Contains(texts[0], want) {
+			t.Errorf("the first part does not say %q:\n%s", want, texts[0])
+		}
+	}
+}
+
+func TestStatusFieldsOfEachReport(t *testing.T) {
+	for what, want := range map[What][]string{
+		Failure: {"Action: failed\r\n", "Status: 5.1.1\r\n", "Diagnostic-Code: smtp; 550", "Remote-MTA: dns; mx.example.net"},
+		Delay:   {"Action: delayed\r\n", "Status: 4.1.1\r\n", "Will-Retry-Until: "},
+		Success: {"Action: delivered\r\n", "Status: 2.1.1\r\n"},
+	} {
+		r := request(what)
+		r.GiveUpAt = r.Now.Add(time.Hour)
+		_, _, texts := parts(t, Compose(r))
+		for _, w := range append(want, "Reporting-MTA: dns; mail.example.org\r\n", "Final-Recipient: rfc822; bob@example.net\r\n") {
+			if !strings.Contains(texts[1], w) {
+				t.Errorf("report %d lacks %q:\n%s", what, w, texts[1])
+			}
+		}
+	}
+}
+
+func TestOriginalRecipientAndEnvelopeIDComeBack(t *testing.T) {
+	r := request(Failure)
+	r.Envelope.EnvID = untrusted.From("QQ314159")
+	r.Envelope.Recipients[0].OrigType, r.Envelope.Recipients[0].Orig = "rfc822", untrusted.From("robert@example.net")
+	_, _, texts := parts(t, Compose(r))
+	for _, w := range []string{"Original-Envelope-Id: QQ314159\r\n", "Original-Recipient: rfc822; robert@example.net\r\n"} {
+		if !strings.Contains(texts[1], w) {
+			t.Errorf("lacks %q:\n%s", w, texts[1])
+		}
+	}
+}
+
+func TestPeersTextStaysInItsPlace(t *testing.T) {
+	r := request(Failure)
+	r.Outcomes[0].Text = untrusted.From("550 no\r\n\r\n--x\r\nBcc: victim@example.com\r\n\x00\x1b[2J")
+	r.Outcomes[0].Remote = "evil\r\nX-Injected: yes"
+	r.Envelope.EnvID = untrusted.From("a\r\nX-Injected: yes")
+	b := Compose(r)
+	if bytes.Contains(b, []byte("\r\nX-Injected")) || bytes.Contains(b, []byte("\r\nBcc:")) || bytes.ContainsAny(b, "\x00\x1b") {
+		t.Errorf("a peer's text broke out:\n%s", b)
+	}
+}
+
+func TestBoundaryOccursInNoPart(t *testing.T) {
+	r := request(Failure)
+	b := Compose(r)
+	i := bytes.Index(b, []byte("boundary=\"")) + len("boundary=\"")
+	first := string(b[i : i+bytes.IndexByte(b[i:], '"')])
+	if !occurs(first, [][]byte{[]byte("x" + first)}) {
+		t.Fatal("occurs does not see")
+	}
+	r.Full, r.Returned = true, []byte("Subject: x\r\n\r\n--"+first+"\r\n")
+	_, kinds, _ := parts(t, Compose(r))
+	if len(kinds) != 3 {
+		t.Errorf("%d parts", len(kinds))
+	}
+}
+
+func TestEveryKindHasWords(t *testing.T) {
+	for k, c := range causes {
+		if c.why == "" {
+			t.Errorf("%s: no explanation", k)
+		}
+	}
+	if why, _ := explain(&outcome.Outcome{Kind: "unheard-of"}); why == "" {
+		t.Error("an unknown kind has no words")
+	}
+}
+
+func TestReferencesOnlyAPlainMessageID(t *testing.T) {
+	for id, want := range map[string]bool{
+		"<1@pc.example.org>": true, "<a b@c>": false, "<1@x>\r\n\tBcc: y": false, "x@y": false, "<@@>": false,
+	} {
+		r := request(Failure)
+		r.Returned = []byte("Message-ID: " + id + "\r\n")
+		if got := bytes.Contains(Compose(r), []byte("In-Reply-To:")); got != want {
+			t.Errorf("%q referenced: %v, want %v", id, got, want)
+		}
+	}
+}
+
+func FuzzCompose(f *testing.F) {
+	f.Add("550 no", "Subject: x\r\n", "host")
+	f.Add(strings.Repeat("x", 5000), "\r\n.\r\n", "h\r\nost")
+	f.Add("\xff\x00\u202e", "Subject: \xff\r\n\r\n", "")
+	f.Fuzz(func(t *testing.T, text, returned, remote string) {
+		r := request(Failure)
+		r.Outcomes[0].Text, r.Outcomes[0].Remote = untrusted.From(text), remote
+		var clean []byte
+		clean = new(message.NormalizeLocal).Append(clean, []byte(returned))
+		r.Returned = new(message.NormalizeLocal).Finish(clean)
+		b := Compose(r)
+		var seen message.CheckContent
+		_, _ = seen.Write(b[:len(b)-len(r.Returned)])
+		if seen.BareCR() || seen.BareLF() {
+			t.Fatalf("bare line end in %q", b)
+		}
+		head, _, ok := bytes.Cut(b, []byte("\r\n\r\n"))
+		if !ok {
+			t.Fatal("no header")
+		}
+		for _, c := range head {
+			if c > 126 || c < ' ' && c != '\r' && c != '\n' && c != '\t' {
+				t.Fatalf("octet %d in the header", c)
+			}
+		}
+	})
+}
