@@ -45,7 +45,7 @@ type dialogue struct {
 	received int64
 	refusals int    // beyond shownRefusals
 	end      string // how it ended, for the log
-	linger   bool   // the client may still be sending: let it read our last reply
+	sending  bool   // the client was in the middle of something when we gave up
 }
 
 func newDialogue(srv *server, l *ledger, e *site, conn net.Conn) *dialogue {
@@ -102,7 +102,7 @@ func (d *dialogue) next() action {
 	switch {
 	case errors.Is(err, errEndlessLine):
 		a := d.session.longLine()
-		a.step = hangUp
+		a.step, d.sending = hangUp, true
 		return a
 	case err != nil:
 		return d.parting(err)
@@ -222,10 +222,9 @@ func (d *dialogue) perform(a action) bool {
 			return true
 		case hangUp:
 			d.tell(a)
-			d.linger = a.reply != nil && a.reply.Code != 221
 			if d.end == "" {
 				d.end = "refused"
-				if !d.linger {
+				if a.reply.Code == 221 {
 					d.end = "quit"
 				}
 			}
@@ -288,7 +287,7 @@ func (d *dialogue) phase(name string) { d.row.Set(name, "", "") }
 func (d *dialogue) close() {
 	d.session.reset()
 	d.phase("closing")
-	if d.flush() == nil && d.linger {
+	if d.flush() == nil && (d.sending || !d.in.quiet()) {
 		d.letRead()
 	}
 	d.in.giveBack()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -66,13 +67,16 @@ func newIntake(srv *server, e *site, v envelope.Envelope) *intake {
 	}
 }
 
+// space is the buffer with room for n octets, to append to.
+func (in *intake) space(n int) []byte { return slices.Grow(in.buf, n) }
+
 // extend takes the buffer back after something was appended to it.
 func (in *intake) extend(buf []byte) {
 	added := int64(len(buf) - len(in.buf))
 	in.size += added
 	if in.problem != nil {
 		in.thrown += added
-		in.buf = in.buf[:0]
+		in.buf = buf[:0] // no larger than one read: not worth a place in the budget
 		return
 	}
 	in.buf = buf

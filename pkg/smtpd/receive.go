@@ -37,7 +37,7 @@ func (d *dialogue) receiveData() action {
 		}
 		var n int
 		var out []byte
-		if out, n, done, err = scan.Feed(in.buf, src); err != nil {
+		if out, n, done, err = scan.Feed(in.space(len(src)), src); err != nil {
 			return d.parting(err)
 		}
 		d.in.take(n)
@@ -64,7 +64,7 @@ func (d *dialogue) receiveChunk(a action) action {
 		}
 		src = src[:min(int64(len(src)), left)]
 		left -= int64(len(src))
-		out := in.ends.feed(in.buf, src, d.session.site.mode)
+		out := in.ends.feed(in.space(len(src)), src, d.session.site.mode)
 		d.in.take(len(src))
 		in.extend(out)
 		d.checkEnds(in)
@@ -114,7 +114,7 @@ func (d *dialogue) throwAway(a action) action {
 // tooMuch ends a dialogue whose client goes on with a message long after it
 // was to be refused.
 func (d *dialogue) tooMuch(why *smtp.Reply) action {
-	d.end = "excess"
+	d.end, d.sending = "excess", true
 	d.session.reset()
 	return action{step: hangUp, reply: why}
 }

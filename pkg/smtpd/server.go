@@ -35,6 +35,7 @@ type server struct {
 	log     *event.Log
 	board   *service.Scoreboard
 	now     func() time.Time
+	grace   time.Duration // drainGrace, but for tests
 
 	room     atomic.Pointer[room]
 	draining atomic.Uint32
@@ -54,7 +55,7 @@ type door struct {
 }
 
 func newServer(ctx context.Context, cleanup cleaner, log *event.Log, board *service.Scoreboard) *server {
-	s := &server{ctx: ctx, cleanup: cleanup, log: log, board: board, now: time.Now}
+	s := &server{ctx: ctx, cleanup: cleanup, log: log, board: board, now: time.Now, grace: drainGrace}
 	s.memory.most = contentMemory
 	s.refusals = newRefusals(log, time.Now)
 	s.room.Store(&room{up: true, accepting: true, free: math.MaxInt64})
@@ -181,7 +182,7 @@ func (s *server) drain() {
 		s.running.Wait()
 		close(ended)
 	}()
-	grace := time.NewTimer(drainGrace)
+	grace := time.NewTimer(s.grace)
 	defer grace.Stop()
 	select {
 	case <-ended:
