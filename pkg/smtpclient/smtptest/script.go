@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-// patience is how long a script waits for a client that does not come on.
+// patience is the default of Script.Patience.
 const patience = 20 * time.Second
 
 // Script is a server whose connections each play a dialogue. A dialogue is
@@ -28,12 +28,19 @@ const patience = 20 * time.Second
 //	BDAT n      expect n octets and keep them
 //	TLS         be the server of a TLS handshake
 //	BADTLS      answer the first octets of a handshake with nonsense
+//	PAUSE       close Paused, and wait for Pause to be closed
 //	DRAIN       read until the client closes, whatever it says
 //	CLOSE       close
 //	RESET       close so that the client gets a reset
 //
 // At its end the client has to say QUIT or to close.
 type Script struct {
+	// Patience is how long a script waits for a client that does not come on.
+	Patience time.Duration
+	// Pause ends the PAUSE of a dialogue, Paused tells of it.
+	Pause  chan struct{}
+	Paused chan struct{}
+
 	l       net.Listener
 	t       testing.TB
 	tls     *tls.Config
@@ -80,7 +87,7 @@ func PlayOn(t testing.TB, l net.Listener, dialogues ...string) *Script {
 
 // NewScript is a Script without a listener: connections come by Serve.
 func NewScript(t testing.TB, dialogues ...string) *Script {
-	return &Script{t: t, scripts: dialogues, tls: &tls.Config{Certificates: []tls.Certificate{Certificate(t)}}}
+	return &Script{Patience: patience, Pause: make(chan struct{}), Paused: make(chan struct{}), t: t, scripts: dialogues, tls: &tls.Config{Certificates: []tls.Certificate{Certificate(t)}}}
 }
 
 // Addr is where it listens.
@@ -146,7 +153,7 @@ func (s *Script) play(c net.Conn, script string) error {
 		if text == "" {
 			continue
 		}
-		if err := c.SetDeadline(time.Now().Add(patience)); err != nil {
+		if err := c.SetDeadline(time.Now().Add(s.Patience)); err != nil {
 			return err
 		}
 		err := p.step(text)
@@ -188,6 +195,10 @@ func (p *player) step(text string) error {
 		}
 		_, err := io.WriteString(p.c, "this is no TLS at all\r\n")
 		return err
+	case "PAUSE":
+		close(p.s.Paused)
+		<-p.s.Pause
+		return nil
 	case "DRAIN":
 		_, _ = io.Copy(io.Discard, p.r) // a reset is an end as well
 		return errStop
