@@ -209,11 +209,11 @@ func TestDeferredFileStaysUntilItsMarkIsOnDisk(t *testing.T) {
 func TestRecordIsNeverBegunTwice(t *testing.T) {
 	r := newRig(t)
 	f := r.accept("a@x.example")
-	twin := *f
+	twin := &flight{origin: f.origin, ref: f.ref, env: f.env, content: f.content, attempt: 1}
 	if !r.d.begin(f) {
 		t.Fatal("no room in an empty dispatcher")
 	}
-	r.d.begin(&twin)
+	r.d.begin(twin)
 	r.d.wg.Wait()
 	r.d.recover()
 	for r.d.feedOne() {

@@ -50,7 +50,7 @@ func (d *Dispatcher) attemptDeferred(_ context.Context, req *proto.Due) proto.Se
 	f, state, err := d.loadDeferred(req)
 	if err != nil {
 		if state == proto.SettledCorrupt {
-			d.log.Emit(event.CorruptOf(req.ID, "deferred message", "corrupt/"+req.ID.String(), err))
+			d.log.Emit(event.CorruptOf(req.ID, "deferred message", spool.CorruptName(spool.Deferred, req.ID), err))
 		}
 		return proto.Settled{State: state, Summary: proto.Summary{ID: req.ID}}
 	}

@@ -84,7 +84,7 @@ func (q *Manager) setAside(queue spool.Queue, id queueid.ID, why error) {
 		q.log.Emit(event.TroubleOf(id, "set a damaged message aside", err))
 		return
 	}
-	q.log.Emit(event.CorruptOf(id, "message in "+queue.String(), "corrupt/"+id.String(), why))
+	q.log.Emit(event.CorruptOf(id, "message in "+queue.String(), spool.CorruptName(queue, id), why))
 }
 
 // stored is a message as its files tell it.

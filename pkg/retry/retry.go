@@ -49,7 +49,7 @@ func Next(rule settings.Retry, s State, now time.Time, dice float64) Decision {
 	d := Decision{GiveUp: s.Arrived.Add(limit)}
 	d.Overdue = !now.Before(d.GiveUp)
 	d.Due = dueTime(rule, s, now, dice)
-	if d.Due.Before(d.GiveUp) || s.Attempts == 0 || s.Busy {
+	if !d.Overdue && d.Due.Before(d.GiveUp) || s.Attempts == 0 || s.Busy {
 		return d
 	}
 	// The wait would pass the end: the last attempt is made at the end, or at

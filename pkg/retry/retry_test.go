@@ -35,8 +35,8 @@ func TestLastAttemptFallsOnTheMomentOfGivingUp(t *testing.T) {
 func TestMachineThatWasOffTriesOnceMoreAtOnce(t *testing.T) {
 	now := start.Add(30 * 24 * time.Hour)
 	d := Next(rule(), State{Arrived: start, LastAttempt: start, Attempts: 1}, now, 0)
-	if d.Due.After(now) {
-		t.Errorf("due %v, want at once (%v)", d.Due, now)
+	if d.Due.After(now) || !d.Final {
+		t.Errorf("due %v, final %v; want once more, at once (%v)", d.Due, d.Final, now)
 	}
 }
 

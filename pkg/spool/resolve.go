@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"strings"
 
 	"filbert/pkg/queueid"
 )
@@ -137,4 +138,10 @@ func (s *Spool) Scan(q Queue) func(yield func(queueid.ID, error) bool) {
 			}
 		}
 	}
+}
+
+// CorruptName is where Quarantine puts the message, for people; a number is
+// added when that is taken.
+func CorruptName(q Queue, id queueid.ID) string {
+	return corruptDir + "/" + strings.ReplaceAll(messageName(q, id), "/", "-")
 }

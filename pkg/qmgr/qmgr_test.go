@@ -1,0 +1,363 @@
+package qmgr
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"filbert/pkg/durable"
+	"filbert/pkg/envelope"
+	"filbert/pkg/event"
+	"filbert/pkg/ipc"
+	"filbert/pkg/ledger"
+	"filbert/pkg/mailaddr"
+	"filbert/pkg/outcome"
+	"filbert/pkg/proto"
+	"filbert/pkg/queueid"
+	"filbert/pkg/settings"
+	"filbert/pkg/smtp"
+	"filbert/pkg/spool"
+	"filbert/pkg/untrusted"
+)
+
+var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+
+type rig struct {
+	t *testing.T
+	q *Manager
+
+	mu   sync.Mutex
+	now  time.Time
+	dues []proto.Due
+	say  func(*proto.Due) proto.Settled
+}
+
+func newRig(t *testing.T) *rig {
+	t.Helper()
+	fs, err := durable.Open(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = fs.Close() })
+	if err := spool.Prepare(fs); err != nil {
+		t.Fatal(err)
+	}
+	r := &rig{t: t, now: noon}
+	r.say = func(d *proto.Due) proto.Settled { return proto.Settled{State: proto.SettledGone} }
+	q := New()
+	q.now = func() time.Time {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		return r.now
+	}
+	q.log, q.fs, q.spool, q.dispatch = event.Discard(), fs, spool.New(fs), r
+	q.settings.Store(settings.Default())
+	q.sched = newSchedule(settings.Default())
+	r.q = q
+	return r
+}
+
+// Call is dispatch.
+func (r *rig) Call(_ context.Context, req, reply ipc.Message, _ ...*os.File) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	due := req.(*proto.Due)
+	r.dues = append(r.dues, *due)
+	*reply.(*proto.Settled) = r.say(due)
+	return nil
+}
+
+// file puts a message under deferred/ as dispatch would.
+func (r *rig) file(id queueid.ID, sender, recipient string, arrived time.Time) {
+	r.t.Helper()
+	env := &envelope.Envelope{
+		ID: id, Source: envelope.FromSMTP, Arrived: arrived, Size: 4,
+		Recipients: []envelope.Recipient{{Address: mailaddr.MustParse(recipient)}},
+	}
+	if sender != "" {
+		env.Sender = mailaddr.MustParse(sender)
+	}
+	o := outcome.Outcome{
+		Class: outcome.Deferred, Kind: outcome.RcptRefused, Code: 450, Status: smtp.Status{Class: 4, Subject: 2},
+		Text: untrusted.From("450 later"),
+	}
+	err := r.q.spool.File(spool.Deferred, &spool.Message{
+		ID: id, Envelope: env.Marshal(), Content: []byte("x\r\n\r\n"),
+		Log: []spool.LogLine{spool.LineOf(arrived, 0, ledger.KeyText(&env.Recipients[0]), o)},
+	})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+func (r *rig) get(path string) (int, string) {
+	r.t.Helper()
+	w := httptest.NewRecorder()
+	r.q.handler().ServeHTTP(w, httptest.NewRequest("GET", path, nil))
+	return w.Code, w.Body.String()
+}
+
+func (r *rig) order(name string, o proto.QueueOrder) (int, proto.QueueResult) {
+	r.t.Helper()
+	b, err := json.Marshal(o)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	w := httptest.NewRecorder()
+	r.q.handler().ServeHTTP(w, httptest.NewRequest("POST", "/v1/queue/"+name, bytes.NewReader(b)))
+	var res proto.QueueResult
+	if w.Code == http.StatusOK {
+		if err := json.Unmarshal(w.Body.Bytes(), &res); err != nil {
+			r.t.Fatal(err)
+		}
+	}
+	return w.Code, res
+}
+
+func (r *rig) listed(query string) []proto.QueueItem {
+	r.t.Helper()
+	code, body := r.get("/v1/queue" + query)
+	if code != http.StatusOK {
+		r.t.Fatalf("list%s: %d %s", query, code, body)
+	}
+	var out []proto.QueueItem
+	lines := bufio.NewScanner(strings.NewReader(body))
+	for lines.Scan() {
+		var item proto.QueueItem
+		if err := json.Unmarshal(lines.Bytes(), &item); err != nil {
+			r.t.Fatal(err)
+		}
+		out = append(out, item)
+	}
+	return out
+}
+
+func TestScheduleIsRebuiltFromTheSpool(t *testing.T) {
+	r := newRig(t)
+	r.file(1, "a@example.org", "b@x.example", noon)
+	r.file(2, "a@example.org", "b@y.example", noon.Add(-time.Hour))
+	if err := r.q.spool.Move(2, spool.Deferred, spool.Hold); err != nil {
+		t.Fatal(err)
+	}
+	r.q.loadAll(t.Context())
+	e := r.q.sched.byID[1]
+	if e == nil || e.state != waiting || e.attempts != 1 || e.waiting != 1 {
+		t.Fatalf("entry %+v", e)
+	}
+	if wait := time.UnixMilli(e.due).Sub(noon); wait < 5*time.Minute || wait > 6*time.Minute {
+		t.Errorf("due in %v, want about 5 minutes", wait)
+	}
+	if h := r.q.sched.byID[2]; h == nil || h.state != held || h.slot >= 0 {
+		t.Errorf("held entry %+v", h)
+	}
+}
+
+func TestNothingIsTriedBeforeItIsDue(t *testing.T) {
+	r := newRig(t)
+	r.file(1, "a@example.org", "b@x.example", noon)
+	r.q.loadAll(t.Context())
+	slots := make(chan struct{}, 1)
+	next := r.q.startDue(t.Context(), slots)
+	r.q.wg.Wait()
+	if len(r.dues) != 0 || next.Before(noon.Add(5*time.Minute)) {
+		t.Fatalf("%d attempts; next at %v", len(r.dues), next)
+	}
+	r.now = next
+	r.q.startDue(t.Context(), slots)
+	r.q.wg.Wait()
+	if len(r.dues) != 1 || r.dues[0].Action != proto.DueAttempt {
+		t.Errorf("attempts %+v", r.dues)
+	}
+	if r.q.sched.byID[1] != nil {
+		t.Error("a message that is gone is still scheduled")
+	}
+}
+
+func TestLastAttemptIsSaidToBeTheLast(t *testing.T) {
+	r := newRig(t)
+	r.file(1, "a@example.org", "b@x.example", noon.Add(-6*24*time.Hour))
+	r.q.loadAll(t.Context())
+	r.q.startDue(t.Context(), make(chan struct{}, 1))
+	r.q.wg.Wait()
+	if len(r.dues) != 1 || r.dues[0].Action != proto.DueFinal {
+		t.Errorf("attempts %+v, want one, final", r.dues)
+	}
+}
+
+func TestDelayIsWarnedOfOnce(t *testing.T) {
+	r := newRig(t)
+	r.file(1, "a@example.org", "b@x.example", noon.Add(-5*time.Hour))
+	r.q.loadAll(t.Context())
+	r.say = func(d *proto.Due) proto.Settled {
+		return proto.Settled{
+			State: proto.SettledWaiting, Warned: d.WarnDelay,
+			Summary: proto.Summary{ID: 1, Arrived: noon.Add(-5 * time.Hour).Unix(), LastAttempt: r.now.Unix(), Attempts: 2, Waiting: 1},
+		}
+	}
+	for range 2 {
+		r.q.startDue(t.Context(), make(chan struct{}, 1))
+		r.q.wg.Wait()
+		r.now = r.now.Add(time.Hour)
+	}
+	if len(r.dues) != 2 || !r.dues[0].WarnDelay || r.dues[1].WarnDelay {
+		t.Errorf("attempts %+v, want a warning at the first alone", r.dues)
+	}
+}
+
+func TestListFilters(t *testing.T) {
+	r := newRig(t)
+	r.file(1, "a@example.org", "b@x.example", noon)
+	r.file(2, "c@example.org", "d@y.example", noon.Add(-2*time.Hour))
+	r.file(3, "", "e@y.example", noon.Add(-3*time.Hour))
+	r.q.loadAll(t.Context())
+	for query, want := range map[string]int{
+		"": 3, "?sender=a@example.org": 1, "?recipient=*@y.example": 2, "?domain=y.example": 2,
+		"?older=1h": 2, "?younger=1h": 1, "?limit=2": 2, "?state=held": 0, "?domain=nowhere.example": 0,
+	} {
+		if got := r.listed(query); len(got) != want {
+			t.Errorf("%s: %d messages, want %d", query, len(got), want)
+		}
+	}
+	first := r.listed("?domain=x.example")[0]
+	if first.Reason != "450 later" || first.State != "deferred" || first.Recipients[0].Address != "b@x.example" {
+		t.Errorf("item %+v", first)
+	}
+}
+
+func TestMistakesInFiltersAreToldNotGuessed(t *testing.T) {
+	r := newRig(t)
+	for _, query := range []string{"?snder=x", "?older=2", "?limit=-1", "?state=new", "?domain=%5Bx", "?sender=a&sender=b"} {
+		if code, body := r.get("/v1/queue" + query); code != http.StatusBadRequest || !strings.Contains(body, "error") {
+			t.Errorf("%s: %d %s", query, code, body)
+		}
+	}
+}
+
+func TestIDsThatLookLikePathsAreRefused(t *testing.T) {
+	r := newRig(t)
+	for _, id := range []string{"..%2f..%2fetc", "%2e%2e", "0", "0000000000/", "AAAAAAAAAAAAAAAA"} {
+		if code, _ := r.get("/v1/queue/" + id); code != http.StatusBadRequest && code != http.StatusNotFound {
+			t.Errorf("%s: %d", id, code)
+		}
+	}
+	if code, _ := r.order("delete", proto.QueueOrder{IDs: []string{"../../x"}}); code != http.StatusBadRequest {
+		t.Errorf("an order with a path: %d", code)
+	}
+}
+
+func TestOrderWithoutMessagesIsRefused(t *testing.T) {
+	r := newRig(t)
+	r.file(1, "a@example.org", "b@x.example", noon)
+	r.q.loadAll(t.Context())
+	if code, _ := r.order("delete", proto.QueueOrder{}); code != http.StatusBadRequest {
+		t.Errorf("an order that names nothing: %d", code)
+	}
+	if code, res := r.order("delete", proto.QueueOrder{All: true, DryRun: true}); code != 200 || res.Matched != 1 || res.Done != 0 || len(r.dues) != 0 {
+		t.Errorf("dry run: %d %+v, %d calls", code, res, len(r.dues))
+	}
+}
+
+func TestHeldMessageIsNotTriedUntilReleased(t *testing.T) {
+	r := newRig(t)
+	r.file(1, "a@example.org", "b@x.example", noon)
+	r.q.loadAll(t.Context())
+	id := queueid.ID(1).String()
+	if _, res := r.order("hold", proto.QueueOrder{IDs: []string{id}, Reason: "suspicious"}); res.Done != 1 {
+		t.Fatalf("hold: %+v", res)
+	}
+	r.now = noon.Add(time.Hour)
+	r.q.startDue(t.Context(), make(chan struct{}, 1))
+	r.q.wg.Wait()
+	if len(r.dues) != 0 {
+		t.Error("a held message was tried")
+	}
+	if got := r.listed(""); len(got) != 1 || got[0].State != "held" || !strings.Contains(got[0].Reason, "suspicious") {
+		t.Errorf("listed as %+v", got)
+	}
+	if _, res := r.order("retry", proto.QueueOrder{IDs: []string{id}}); res.Done != 0 || len(res.Errors) != 1 {
+		t.Errorf("retry of a held message: %+v", res)
+	}
+	if _, res := r.order("release", proto.QueueOrder{IDs: []string{id}}); res.Done != 1 {
+		t.Fatalf("release: %+v", res)
+	}
+	r.q.startDue(t.Context(), make(chan struct{}, 1))
+	r.q.wg.Wait()
+	if len(r.dues) != 1 {
+		t.Error("a released message was not tried at once")
+	}
+}
+
+func TestHoldSurvivesARestart(t *testing.T) {
+	r := newRig(t)
+	r.file(1, "a@example.org", "b@x.example", noon)
+	r.q.loadAll(t.Context())
+	r.order("hold", proto.QueueOrder{IDs: []string{queueid.ID(1).String()}, Reason: "why"})
+	r.q.sched = newSchedule(settings.Default())
+	r.q.loadAll(t.Context())
+	if e := r.q.sched.byID[1]; e == nil || e.state != held {
+		t.Errorf("after a restart: %+v", e)
+	}
+}
+
+func TestOrderDuringAnAttemptIsRefused(t *testing.T) {
+	r := newRig(t)
+	r.file(1, "a@example.org", "b@x.example", noon)
+	r.q.loadAll(t.Context())
+	r.now = noon.Add(time.Hour)
+	e, _ := r.q.sched.next(r.now)
+	if e == nil || e.state != active {
+		t.Fatal("not active")
+	}
+	for _, name := range []string{"hold", "delete", "bounce", "retry"} {
+		if _, res := r.order(name, proto.QueueOrder{IDs: []string{e.id.String()}}); res.Done != 0 || len(res.Errors) != 1 {
+			t.Errorf("%s during an attempt: %+v", name, res)
+		}
+	}
+}
+
+func TestDamagedMessageIsSetAside(t *testing.T) {
+	r := newRig(t)
+	r.file(1, "a@example.org", "b@x.example", noon)
+	id := queueid.ID(1)
+	f, err := r.q.fs.OpenFile("deferred/"+id.Shard()+"/"+id.String(), os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.WriteAt([]byte("XXXX"), 70); err != nil {
+		t.Fatal(err)
+	}
+	_ = f.Close()
+	r.q.loadAll(t.Context())
+	if len(r.q.sched.byID) != 0 {
+		t.Error("a damaged message is scheduled")
+	}
+	if _, err := r.q.fs.Stat(spool.CorruptName(spool.Deferred, id)); err != nil {
+		t.Errorf("not in corrupt/: %v", err)
+	}
+}
+
+func TestManyMessagesCostLittleMemory(t *testing.T) {
+	s := newSchedule(settings.Default())
+	for i := range 10_000 {
+		s.put(&proto.Summary{ID: queueid.ID(i + 1), Arrived: noon.Unix(), LastAttempt: noon.Unix(), Attempts: 1, NextHop: "same.example"}, noon, 0)
+	}
+	if len(s.names) != 1 {
+		t.Errorf("%d copies of one name", len(s.names))
+	}
+	prev := int64(0)
+	for range 10_000 {
+		e, _ := s.next(noon.Add(time.Hour))
+		if e == nil || e.due < prev {
+			t.Fatal("not in order of due time")
+		}
+		prev = e.due
+	}
+}
