@@ -837,10 +837,13 @@ func TestSegmentOfAKilledWriterGetsItsNameFlushed(t *testing.T) {
 		}
 		g := f.Kill()
 		w := openWriter(t, g, Options{MaxSegments: 2})
-		for n := range 3 {
-			commit(t, w, n+1)
+		for n := range 6 { // in both segments
+			r := message(n + 1)
+			r.Internal = true
+			_, err := w.Commit(t.Context(), r)
+			must(t, err)
 		}
-		if got := undone(t, g.Restart(crashfs.Nothing)); len(got) != 3 {
+		if got := undone(t, g.Restart(crashfs.Nothing)); len(got) != 6 {
 			t.Fatalf("killed at %d: %v is left", at, got)
 		}
 	}
