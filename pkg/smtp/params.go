@@ -21,6 +21,10 @@ const (
 	ExtSMTPUTF8                          // RFC 6531; for RCPT: the MAIL command asked for it
 	ExtDSN                               // RFC 3461
 	ExtAuth                              // RFC 4954
+
+	// BareAddresses is no extension of the protocol: MAIL and RCPT may name a
+	// local part alone, for a caller that qualifies it (RFC 6409, section 6.1).
+	BareAddresses
 )
 
 // Has reports whether all of want are in e.
@@ -84,7 +88,7 @@ type MailParams struct {
 
 // RcptParams is what RCPT says.
 type RcptParams struct {
-	To     mailaddr.Address // without a domain for <postmaster> alone
+	To     mailaddr.Address // without a domain for <postmaster>, or with BareAddresses
 	Notify Notify
 	ORcpt  OriginalRecipient
 }
@@ -96,7 +100,7 @@ func ParseMail(arg untrusted.Text, ext Extensions) (MailParams, *Reply) {
 	switch {
 	case err != nil:
 		return m, NewReply(501, Status{5, 1, 7}, "Bad sender: "+err.Error())
-	case !addr.IsNull() && addr.Domain() == "":
+	case !addr.IsNull() && addr.Domain() == "" && !ext.Has(BareAddresses):
 		return m, NewReply(501, Status{5, 1, 7}, "Sender without a domain")
 	}
 	m.From = addr
@@ -119,7 +123,7 @@ func ParseRcpt(arg untrusted.Text, ext Extensions) (RcptParams, *Reply) {
 		return p, NewReply(501, Status{5, 1, 3}, "Bad recipient: "+err.Error())
 	case addr.IsNull():
 		return p, NewReply(501, Status{5, 1, 3}, "Null recipient")
-	case addr.Domain() == "" && !strings.EqualFold(addr.Local(), "postmaster"):
+	case addr.Domain() == "" && !strings.EqualFold(addr.Local(), "postmaster") && !ext.Has(BareAddresses):
 		return p, NewReply(501, Status{5, 1, 3}, "Recipient without a domain")
 	case addr.NeedsUTF8() && !ext.Has(ExtSMTPUTF8):
 		// RFC 6531, section 3.5.

@@ -106,11 +106,32 @@ func TestTrustedClientsMayUseOddLocalParts(t *testing.T) {
 	c.cmd(250, "RCPT TO:<a%b@example.edu>")
 }
 
+func TestBareAddressesAreQualifiedWhereTheListenerSaysSo(t *testing.T) {
+	r := newRig(t, func(_ *settings.Settings, l *settings.Listen) { l.Qualify = "Example.EDU" })
+	c := r.hello()
+	c.cmd(250, "MAIL FROM:<sender>")
+	c.cmd(250, "RCPT TO:<user>")
+	c.cmd(250, "RCPT TO:<postmaster>")
+	c.cmd(550, "RCPT TO:<\"x@elsewhere.example\">")
+	c.cmd(354, "DATA")
+	c.send("x\r\n.\r\n")
+	c.expect(250)
+	v := r.cleanup.only(t).envelope
+	if v.Sender.String() != "sender@example.edu" || v.Recipients[0].Address.String() != "user@example.edu" || v.Recipients[1].Address.String() != "postmaster" {
+		t.Errorf("sender %v, recipients %v", v.Sender, v.Recipients)
+	}
+	c = newRig(t, nil).hello()
+	c.cmd(501, "MAIL FROM:<sender>")
+	c.cmd(250, "MAIL FROM:<>")
+	c.cmd(501, "RCPT TO:<user>")
+}
+
 func TestBadSettingsAreRefused(t *testing.T) {
 	for name, change := range map[string]func(*settings.Settings){
 		"local":   func(s *settings.Settings) { s.Domains.Local = []string{"/(/"} },
 		"relay":   func(s *settings.Settings) { s.Domains.Relay = []string{"a..b"} },
 		"trusted": func(s *settings.Settings) { s.Domains.Trusted = []string{"localhost"} },
+		"qualify": func(s *settings.Settings) { s.Listen[0].Qualify = "a..b" },
 		"newline": func(s *settings.Settings) { s.Listen[0].BareNewline = "keep" },
 	} {
 		s := testSettings()

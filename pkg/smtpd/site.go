@@ -77,6 +77,11 @@ func newSite(s *settings.Settings, port settings.Listen) (*site, error) {
 	default:
 		return nil, fmt.Errorf("listener %s: bare_newline %q: refuse or normalize is wanted", port.Name, port.BareNewline)
 	}
+	if port.Qualify != "" {
+		if _, err := mailaddr.New("x", port.Qualify); err != nil {
+			return nil, fmt.Errorf("listener %s: qualify %q: %w", port.Name, port.Qualify, err)
+		}
+	}
 	e.greet()
 	return e, nil
 }
@@ -120,6 +125,25 @@ func (e *site) ours(to mailaddr.Address) bool {
 		return false
 	}
 	return e.local.Match(to.Domain()) || e.relay.Match(to.Domain())
+}
+
+// qualify gives a bare address the listener's domain, where it has one; without
+// one the parser has refused bare addresses.
+func (e *site) qualify(a mailaddr.Address) (mailaddr.Address, *smtp.Reply) {
+	if a.IsNull() || a.Domain() != "" {
+		return a, nil
+	}
+	full, err := a.WithDomain(e.port.Qualify)
+	if err != nil {
+		return a, smtp.NewReply(501, smtp.Status{Class: 5, Subject: 1, Detail: 3}, "Address without a domain")
+	}
+	return full, nil
+}
+
+// isPostmaster tells the one address that needs no domain and gets none (RFC
+// 5321, section 4.5.1): it is this machine's postmaster, wherever that is.
+func isPostmaster(a mailaddr.Address) bool {
+	return a.Domain() == "" && strings.EqualFold(a.Local(), "postmaster")
 }
 
 // tooBig tells whether a message that has some octets goes over the limit with

@@ -33,17 +33,25 @@ func (s *session) greeted(name untrusted.Text) {
 	s.hello = name
 }
 
+// extensions are those whose parameters may be used.
 func (s *session) extensions() smtp.Extensions {
-	if !s.esmtp {
-		return 0
+	var ext smtp.Extensions
+	if s.esmtp {
+		ext = offered
 	}
-	return offered
+	if s.site.port.Qualify != "" {
+		ext |= smtp.BareAddresses
+	}
+	return ext
 }
 
 // mail begins a transaction.
 func (s *session) mail(arg untrusted.Text) action {
 	p, bad := smtp.ParseMail(arg, s.extensions())
 	if bad != nil {
+		return action{reply: bad}
+	}
+	if p.From, bad = s.site.qualify(p.From); bad != nil {
 		return action{reply: bad}
 	}
 	if s.site.tooBig(0, p.Size) {
@@ -70,6 +78,12 @@ func (s *session) rcpt(arg untrusted.Text) action {
 	if bad != nil {
 		s.tx.refused++
 		return action{reply: bad}
+	}
+	if !isPostmaster(p.To) {
+		if p.To, bad = s.site.qualify(p.To); bad != nil {
+			s.tx.refused++
+			return action{reply: bad}
+		}
 	}
 	if len(s.tx.recipients) >= s.maxRecipients() {
 		return s.tooManyRecipients()
