@@ -1,4 +1,5 @@
-// Command bounce is run by master; see pkg/bounce.
+// Command bounce writes delivery reports and submits them.
+// Master runs it; see pkg/bounce.
 package main
 
 import (

@@ -1,4 +1,5 @@
-// Command cleanup is run by master; see pkg/cleanup.
+// Command cleanup completes messages, commits them to the journal and so accepts them.
+// Master runs it; see pkg/cleanup.
 package main
 
 import (

@@ -1,4 +1,5 @@
-// Command dispatch is run by master; see pkg/dispatch.
+// Command dispatch carries out the attempts to deliver a message and settles what comes of them.
+// Master runs it; see pkg/dispatch.
 package main
 
 import (

@@ -1,4 +1,5 @@
-// Command qmgr is run by master; see pkg/qmgr.
+// Command qmgr decides when what was deferred is tried again, and serves the administrator's queue commands.
+// Master runs it; see pkg/qmgr.
 package main
 
 import (

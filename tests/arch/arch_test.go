@@ -27,7 +27,7 @@ var layers = [][]string{
 	{"journal", "spool", "ledger", "config", "resolve", "resolve/resolvetest", "lookup", "event", "aliases"},
 	{"proto"},
 	{"ipc", "service", "service/admin", "service/servicetest"},
-	{"smtpd", "pickup", "cleanup", "dispatch", "router", "smtpclient", "localdeliver", "bounce", "qmgr", "master", "mtactl"},
+	{"smtpd", "pickup", "cleanup", "dispatch", "router", "smtpclient", "localdeliver", "bounce", "qmgr", "master", "mtactl", "smtpclient/smtptest"},
 }
 
 // owners are the only importers of a third-party module (tests aside).
