@@ -37,24 +37,35 @@ func (s *Spool) file(q Queue, m *Message) error {
 	if err := s.ensureShard(q, m.ID); err != nil {
 		return err
 	}
-	name, logFile := messageName(q, m.ID), logName(q, m.ID)
-	if err := writeNew(s.fs, logFile, filePerm, func(f durable.File) error { return writeAll(f, lines) }); err != nil {
-		return err
-	}
-	// A crash here leaves a lone log: S2 still.
-	err = writeNew(s.fs, name, filePerm, func(f durable.File) error { return m.write(f, lines) })
+	made, err := s.writeBoth(q, m, lines)
 	if err == nil {
 		// A crash here leaves any of: nothing, a lone log, a torn or whole
 		// message with or without its log. The header tells them apart
 		// (S2, S3', S3).
 		err = s.fs.SyncDir(shardDir(q, m.ID))
 	}
-	if err != nil {
-		// The removal is flushed, so that these names can't come back after
-		// the message was dealt with in another way.
-		return errors.Join(err, s.remove(name), s.remove(logFile), s.fs.SyncDir(shardDir(q, m.ID)))
+	if err == nil {
+		return nil
 	}
-	return nil
+	for _, name := range made {
+		err = errors.Join(err, s.remove(name))
+	}
+	// The removal is flushed, so that these names can't come back after the
+	// message was dealt with in another way.
+	return errors.Join(err, s.fs.SyncDir(shardDir(q, m.ID)))
+}
+
+// writeBoth writes the log and the message, and says which files it made.
+func (s *Spool) writeBoth(q Queue, m *Message, lines []byte) (made []string, err error) {
+	name, logFile := messageName(q, m.ID), logName(q, m.ID)
+	if err := writeNew(s.fs, logFile, filePerm, func(f durable.File) error { return writeAll(f, lines) }); err != nil {
+		return nil, err
+	}
+	// A crash here leaves a lone log: S2 still.
+	if err := writeNew(s.fs, name, filePerm, func(f durable.File) error { return m.write(f, lines) }); err != nil {
+		return []string{logFile}, err
+	}
+	return []string{name, logFile}, nil
 }
 
 // writeNew makes a file that was not there, has it written, and flushes it. After
