@@ -133,6 +133,8 @@ func (a *app) follow(path string, f *os.File, offset int64, words []string) erro
 		if f == nil || wasReplaced(f, path, offset) {
 			if fresh, err := os.Open(path); err == nil {
 				if f != nil {
+					// What came between our last look and the renaming.
+					_, _ = a.appended(f, offset, words)
 					f.Close()
 				}
 				f, offset = fresh, 0

@@ -1,0 +1,98 @@
+# Filbert. `make` alone lists what can be made.
+
+prefix         = /usr/local
+exec_prefix    = $(prefix)
+sbindir        = $(exec_prefix)/sbin
+bindir         = $(exec_prefix)/bin
+libexecdir     = $(exec_prefix)/libexec
+datarootdir    = $(prefix)/share
+mandir         = $(datarootdir)/man
+sysconfdir     = /etc
+localstatedir  = /var
+runstatedir    = /run
+DESTDIR        =
+
+GO       ?= go
+FUZZTIME ?= 10s
+VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
+
+settings = filbert/pkg/settings
+ldflags  = -s -w \
+	-X main.version=$(VERSION) \
+	-X $(settings).version=$(VERSION) \
+	-X $(settings).etcDir=$(sysconfdir)/filbert \
+	-X $(settings).spoolDir=$(localstatedir)/spool/filbert \
+	-X $(settings).dbDir=$(localstatedir)/lib/filbert \
+	-X $(settings).logDir=$(localstatedir)/log/filbert \
+	-X $(settings).mailDir=$(localstatedir)/mail \
+	-X $(settings).runDir=$(runstatedir)/filbert \
+	-X $(settings).libexecDir=$(libexecdir)/filbert
+
+# Only the race detector needs C.
+export CGO_ENABLED = 0
+
+.PHONY: help build run check test test-root race fuzz crash e2e interop bench cover generate install clean
+.DEFAULT_GOAL = help
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: ## compile everything into bin/
+	@command -v $(GO) >/dev/null || { echo "Go is not installed: see https://go.dev/dl/ (or apt-get install golang)" >&2; exit 1; }
+	@mkdir -p bin/libexec
+	$(GO) build -trimpath -ldflags '$(ldflags)' -o bin/ ./cmd/...
+	$(GO) build -trimpath -ldflags '$(ldflags)' -o bin/libexec/ ./libexec/...
+	@ln -sf sendmail bin/mailq
+	@ln -sf sendmail bin/newaliases
+
+run: build ## start a private instance, send two messages, show the log until Ctrl-C
+	@tools/run.sh
+
+check: ## gofmt, go vet, and the tests that guard the tree
+	@bad=$$(gofmt -l $$(git ls-files -co --exclude-standard '*.go')); \
+	if [ -n "$$bad" ]; then echo "gofmt these: $$bad" >&2; exit 1; fi
+	$(GO) vet ./...
+	$(GO) test ./tests/arch
+
+test: build ## every test that needs no root and no other package
+	$(GO) test ./...
+
+test-root: build ## what must be root: users, chroot, what each process can not do
+	@[ "$$(id -u)" = 0 ] || { echo "make test-root must be run as root" >&2; exit 1; }
+	$(GO) test -count=1 ./tests/root/... ./pkg/privsep ./pkg/localdeliver ./pkg/master
+
+race: ## the unit tests under the race detector (needs a C compiler)
+	CGO_ENABLED=1 $(GO) test -race ./pkg/...
+
+fuzz: ## each fuzz target for FUZZTIME (10s)
+	@tools/fuzz.sh $(FUZZTIME)
+
+crash: build ## cut the power at every disk operation; kill -9 at random
+	$(GO) test -count=1 -timeout 30m -tags crash ./tests/crash/... ./pkg/journal ./pkg/spool ./pkg/durable/...
+
+e2e: build ## the scripts that drive real processes
+	$(GO) test -count=1 ./tests/e2e/...
+
+interop: build ## with other mail programs (Debian packages; see tests/interop)
+	$(GO) test -count=1 -timeout 15m -tags interop ./tests/interop/...
+
+bench: build ## messages per second, CPU, memory and flushes per message
+	tests/bench/run.sh
+
+cover: ## coverage of the unit tests, as cover.html
+	$(GO) test -coverprofile=cover.out ./pkg/...
+	$(GO) tool cover -html=cover.out -o cover.html
+	@$(GO) tool cover -func=cover.out | tail -1
+
+generate: ## the sample configuration and the documents made from the source
+	$(GO) generate ./...
+	$(GO) generate ./pkg/config
+
+install: build ## install under prefix (DESTDIR, prefix, libexecdir, sysconfdir, localstatedir)
+	DESTDIR='$(DESTDIR)' etc='$(sysconfdir)/filbert' spool='$(localstatedir)/spool/filbert' \
+	db='$(localstatedir)/lib/filbert' log='$(localstatedir)/log/filbert' run='$(runstatedir)/filbert' \
+	mail='$(localstatedir)/mail' libexec='$(libexecdir)/filbert' sbin='$(sbindir)' bin='$(bindir)' \
+	man='$(mandir)' tools/install.sh
+
+clean: ## remove what was built
+	rm -rf bin cover.out cover.html
