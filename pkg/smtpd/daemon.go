@@ -91,7 +91,7 @@ func (d *daemon) Serve(ctx context.Context, p *service.Process) error {
 	case err = <-failed:
 	case <-ctx.Done():
 	}
-	s.drain()
+	s.drain(p.Stopping())
 	s.refusals.flush()
 	return err
 }

@@ -9,14 +9,38 @@ import (
 	"filbert/pkg/settings"
 )
 
-// startDrain begins to stop the server and waits until it has begun.
+// startDrain begins to stop the server and waits until it has got so far.
 func (r *rig) startDrain(degree draining) {
 	r.t.Helper()
-	go func() {
-		r.server.drain()
-		close(r.ended)
-	}()
+	r.once.Do(func() {
+		stopping := make(chan struct{})
+		close(stopping)
+		go r.drainOn(stopping)
+	})
 	r.waitUntil("draining", func() bool { return r.server.drainingNow() >= degree })
+}
+
+// A process that was replaced closes its port to nobody who is in already.
+func TestReplacedProcessLetsSessionsGoOn(t *testing.T) {
+	r := newRig(t, func(s *settings.Settings, _ *settings.Listen) {
+		s.Limits.DrainTimeout = settings.Duration(time.Hour)
+	})
+	c := r.hello()
+	stopping := make(chan struct{})
+	r.once.Do(func() { go r.drainOn(stopping) })
+	r.waitUntil("the port is closed", func() bool {
+		conn, err := net.Dial("tcp", r.addr)
+		if err == nil {
+			conn.Close()
+		}
+		return err != nil
+	})
+	c.mail(250, "x\r\n")
+	c.mail(250, "y\r\n")
+	close(stopping) // now the suite stops
+	r.waitUntil("draining", func() bool { return r.server.drainingNow() >= drainServed })
+	c.cmd(421, "MAIL FROM:<>")
+	<-r.ended
 }
 
 func TestDrainAcceptsNobody(t *testing.T) {

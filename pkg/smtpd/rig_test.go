@@ -165,6 +165,7 @@ type rig struct {
 	ahead   *atomic.Int64 // nanoseconds that the server's clock is ahead
 	addr    string
 	stop    context.CancelFunc
+	once    sync.Once
 	ended   chan struct{}
 }
 
@@ -233,14 +234,19 @@ func (r *rig) waitUntil(what string, ok func() bool) {
 	}
 }
 
-// drain stops the server; a second time it waits only.
+// drain stops the server, once, and waits until it has stopped.
 func (r *rig) drain() {
-	if r.server.drainingNow() == notDraining {
-		r.server.drain()
-		close(r.ended)
-		return
-	}
+	r.once.Do(func() {
+		stopping := make(chan struct{})
+		close(stopping)
+		go r.drainOn(stopping)
+	})
 	<-r.ended
+}
+
+func (r *rig) drainOn(stopping <-chan struct{}) {
+	r.server.drain(stopping)
+	close(r.ended)
 }
 
 // client is a raw SMTP client.

@@ -97,8 +97,8 @@ func (s *server) accept(d *door) error {
 			s.greet(d, conn)
 			continue
 		}
-		if s.drainingNow() != notDraining || s.ctx.Err() != nil {
-			return nil
+		if errors.Is(err, net.ErrClosed) {
+			return nil // by drain
 		}
 		if !passing(err) {
 			return err
@@ -167,12 +167,12 @@ func (s *server) turnAway(d *dialogue, why string) {
 	})
 }
 
-// drain ends all dialogues, in the way that costs clients least: who has a
-// message under way finishes it, who has just come may send one, who only holds
-// a connection is told to come again. It returns when all have ended, which
-// ctx hastens.
-func (s *server) drain() {
-	s.draining.Store(uint32(drainServed))
+// drain ends all dialogues, in the way that costs clients least. While a
+// successor serves and the suite goes on they continue as before, for a while.
+// Then who has a message under way finishes it, who has just come may send one,
+// who only holds a connection is told to come again. It returns when all have
+// ended, which ctx hastens.
+func (s *server) drain(stopping <-chan struct{}) {
 	for _, d := range s.doors {
 		d.listener.Close()
 	}
@@ -182,24 +182,51 @@ func (s *server) drain() {
 		s.running.Wait()
 		close(ended)
 	}()
-	grace := time.NewTimer(s.grace)
-	defer grace.Stop()
-	select {
-	case <-ended:
+	if s.await(ended, stopping, s.asBefore()) {
 		return
-	case <-grace.C:
-	case <-s.ctx.Done():
+	}
+	s.draining.Store(uint32(drainServed))
+	if s.await(ended, nil, s.grace) {
+		return
 	}
 	s.draining.Store(uint32(drainWaiting))
 	s.each(func(d *dialogue) { d.leash.pullIdle(causeDrain) })
-	select {
-	case <-ended:
+	if s.await(ended, nil, 0) {
 		return
-	case <-s.ctx.Done():
 	}
 	s.draining.Store(uint32(drainAll))
 	s.each(func(d *dialogue) { d.leash.pull(causeDrain) })
 	<-ended
+}
+
+// await waits for the first of: the end of all dialogues, when it is true, the
+// end of the server's time, a signal, and a time-out unless that is 0.
+func (s *server) await(ended, signal <-chan struct{}, timeout time.Duration) bool {
+	var late <-chan time.Time
+	if timeout > 0 {
+		t := time.NewTimer(timeout)
+		defer t.Stop()
+		late = t.C
+	}
+	select {
+	case <-ended:
+		return true
+	case <-late:
+	case <-signal:
+	case <-s.ctx.Done():
+	}
+	return false
+}
+
+// asBefore is how long dialogues go on as before in a process that has been
+// replaced: half of the time that it has, so that the other half is left for
+// ending them gently.
+func (s *server) asBefore() time.Duration {
+	least := time.Minute
+	for _, d := range s.doors {
+		least = min(least, d.site.Load().limits.DrainTimeout.D()/2)
+	}
+	return max(least, time.Nanosecond)
 }
 
 func (s *server) each(f func(*dialogue)) {
