@@ -78,10 +78,7 @@ func (s *Spool) settle(q Queue, id queueid.ID) error {
 			return err
 		}
 	}
-	if err := s.fs.SyncDir(shardDir(q, id)); err != nil {
-		return err
-	}
-	return s.fs.SyncDir(q.String())
+	return s.fs.SyncDir(shardDir(q, id))
 }
 
 // clear removes a torn message and its log (S3'), or a lone log (S2).

@@ -129,6 +129,59 @@ func TestS4HalfMovedIsBroughtTogether(t *testing.T) {
 				t.Fatalf("cut %d, seed %d: second sweep: %+v, %v", at, seed, rep, err)
 			}
 		}
+		// The same with the processes killed first, and the power cut after.
+		s, f = newSpool(t)
+		must(t, s.File(Deferred, message(one)))
+		f.CutAt(at)
+		_ = s.Move(one, Deferred, Hold)
+		g := f.Kill()
+		_, sweepErr := New(g).Sweep()
+		must(t, sweepErr)
+		for seed := range uint64(40) {
+			s := New(g.Restart(seed))
+			_, sweepErr := s.Sweep()
+			must(t, sweepErr)
+			if onlyPlace(t, s) == 0 {
+				t.Fatalf("killed at %d, cut with seed %d: %q", at, seed, f.Trace())
+			}
+		}
+		if err == nil {
+			return
+		}
+	}
+}
+
+func TestSweepKeepsOneOfTwoNamesOverAPowerCut(t *testing.T) {
+	for at := 1; ; at++ {
+		s, f := newSpool(t)
+		must(t, s.File(Deferred, message(one)))
+		must(t, s.ensureShard(Hold, one))
+		// As a move that was killed leaves it on a disk that splits renames.
+		must(t, f.Link(messageName(Deferred, one), messageName(Hold, one)))
+		f.CutAt(at)
+		_, sweepErr := s.Sweep()
+		for seed := range uint64(40) {
+			s := New(f.Restart(seed))
+			_, err := s.Sweep()
+			must(t, err)
+			if where := onlyPlace(t, s); where == 0 || sweepErr == nil && where != Hold {
+				t.Fatalf("cut %d, seed %d: in queue %d", at, seed, where)
+			}
+		}
+		if sweepErr == nil {
+			return
+		}
+	}
+}
+
+func TestShardMadeByAKilledProcessIsFlushed(t *testing.T) {
+	for at := 1; ; at++ {
+		s, f := newSpool(t)
+		f.CutAt(at)
+		err := s.File(Deferred, message(one))
+		g := f.Kill()
+		must(t, New(g).File(Deferred, message(one+1)))
+		must(t, checkMessage(New(g.Restart(crashfs.Nothing)), Deferred, one+1))
 		if err == nil {
 			return
 		}
