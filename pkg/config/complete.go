@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"filbert/pkg/mailaddr"
@@ -15,7 +16,7 @@ import (
 func (c *checker) complete() {
 	s := c.s
 	if s.Hostname == "" {
-		s.Hostname = machineName(os.Hostname, "/etc/hosts")
+		s.Hostname = MachineName()
 	}
 	s.Hostname = strings.ToLower(strings.TrimSuffix(s.Hostname, "."))
 	if _, set := c.sources["domains.local"]; !set {
@@ -23,6 +24,11 @@ func (c *checker) complete() {
 		if s.Hostname == "localhost" {
 			s.Domains.Local = []string{"localhost"}
 		}
+	}
+	if !mentions(s.Domains.Local, s.Hostname) {
+		// Mail to the postmaster of this machine's own name must arrive
+		// (RFC 5321, section 4.5.1), whatever domains it serves.
+		s.Domains.Local = append(slices.Clone(s.Domains.Local), s.Hostname)
 	}
 	switch s.PrivilegeSeparation {
 	case "on":
@@ -32,6 +38,11 @@ func (c *checker) complete() {
 	}
 	c.completeListen()
 	c.completeRouting()
+}
+
+// mentions tells whether a list of patterns names a domain, be it to except it.
+func mentions(patterns []string, domain string) bool {
+	return slices.Contains(patterns, domain) || slices.Contains(patterns, "!"+domain)
 }
 
 func (c *checker) completeListen() {
@@ -113,6 +124,9 @@ func (c *checker) inEtc(file string) string {
 	}
 	return filepath.Join(c.s.Instance.Etc, file)
 }
+
+// MachineName is the hostname where the configuration has none.
+func MachineName() string { return machineName(os.Hostname, "/etc/hosts") }
 
 // machineName is the fully qualified name of this machine: the kernel's, or
 // the first name with a dot that stands beside it in the hosts file. DNS is not

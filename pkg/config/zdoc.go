@@ -29,7 +29,7 @@ var docs = map[string]string{
 	"Director.Transport":           "transport names the transport for what this director accepts.",
 	"Director.User":                "user runs pipes and writes files of this director, \"\" = nobody.",
 	"Domains":                      "Domains says for whom mail is taken. Patterns: exact names, \"*.domain\", \"/regular expression/\"; for trusted addresses and CIDR.",
-	"Domains.Local":                "local domains are handled by directors. Default: the hostname and localhost.",
+	"Domains.Local":                "local domains are handled by directors. Default: the hostname and localhost. The hostname is always one of them, unless \"!hostname\" says no.",
 	"Domains.Relay":                "relay domains are accepted from anyone and routed on (backup MX).",
 	"Domains.Trusted":              "trusted networks may relay to anywhere. Default: this machine.",
 	"Limits":                       "Limits bound what the suite takes and does.",

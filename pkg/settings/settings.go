@@ -75,7 +75,7 @@ type Users struct {
 // "/regular expression/"; for Trusted addresses and CIDR.
 type Domains struct {
 	// Local domains are handled by directors. Default: the hostname and
-	// localhost.
+	// localhost. The hostname is always one of them, unless "!hostname" says no.
 	Local []string `toml:"local" json:"local"`
 	// Relay domains are accepted from anyone and routed on (backup MX).
 	Relay []string `toml:"relay" json:"relay"`
