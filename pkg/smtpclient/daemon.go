@@ -56,6 +56,9 @@ func (d *Daemon) Confinement(p *service.Process) privsep.Spec {
 		Limits:     privsep.Limits{Memory: memoryLimit, NoFile: maxFiles},
 	}
 	for _, t := range p.Settings().Transports {
+		if len(t.SourceAddresses) > 0 {
+			spec.BindTCP = privsep.AnyPort() // port 0, which the kernel chooses
+		}
 		if t.Socket != "" && path.IsAbs(t.Socket) {
 			// In an empty root there would be no way to the socket. Landlock
 			// still keeps every file closed.

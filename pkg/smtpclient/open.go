@@ -31,11 +31,10 @@ func dial(ctx context.Context, t *target) (net.Conn, error) {
 	if t.socket != "" {
 		return d.DialContext(ctx, "unix", t.socket)
 	}
-	c, err := d.DialTCP(ctx, "tcp", t.source(), t.addr)
-	if err != nil {
-		return nil, err // not the nil *TCPConn in a net.Conn
+	if from := t.source(); from.IsValid() {
+		d.LocalAddr = net.TCPAddrFromAddrPort(from)
 	}
-	return c, nil
+	return d.DialContext(ctx, "tcp", t.addr.String())
 }
 
 // how says what an earlier connection of this attempt has taught.

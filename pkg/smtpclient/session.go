@@ -110,12 +110,10 @@ func short(t untrusted.Text) untrusted.Text {
 }
 
 // usable tells whether a session that was kept may begin another transaction
-// at the time now: within its limits, and the server has neither spoken nor
-// hung up meanwhile.
+// at the time now: not too old, and the server has neither spoken nor hung up
+// meanwhile. What else there is to ask, give has asked before keeping it.
 func (s *session) usable(now time.Time) bool {
-	c := &s.target.route.conf
-	return !s.dead && s.clean() == nil && s.uses < s.maxUses() &&
-		now.Sub(s.opened) < c.ConnectionMaxAge.D() && s.quiet()
+	return now.Sub(s.opened) < s.target.route.conf.ConnectionMaxAge.D() && s.quiet()
 }
 
 func (s *session) maxUses() int {
