@@ -139,6 +139,9 @@ func (p *plan) complete() error {
 			}
 		}
 	}
+	if p.hostname == "" {
+		p.hostname = config.MachineName()
+	}
 	u, err := user.Current()
 	if err != nil {
 		return fail(exUnavailable, "", "find out who you are").because(err)

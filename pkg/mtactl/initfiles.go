@@ -2,6 +2,7 @@ package mtactl
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -43,23 +44,27 @@ func set(b *strings.Builder, known bool, key, value, comment string) {
 }
 
 func (p *plan) names(b *strings.Builder) {
-	name := p.hostname
-	if name == "" {
-		name = "mail.example.org"
-	}
-	set(b, p.hostname != "", "hostname", quote(name), "this machine's mail name; default: its own")
+	set(b, true, "hostname", quote(p.hostname), "this machine's mail name")
 	b.WriteString("\n[domains]\n")
-	domains := p.domains
-	if len(domains) == 0 {
-		domains = []string{"example.org", "*.example.org"}
-	}
-	set(b, len(p.domains) > 0, "local", quoteList(domains), "directors handle these")
+	set(b, true, "local", quoteList(p.local()), "directors handle these")
 	set(b, false, "relay", quoteList([]string{"partner.example"}), "accepted from anyone, routed on")
 	set(b, true, "trusted", quoteList([]string{"127.0.0.0/8", "::1"}), "may send to anywhere")
 	if len(p.dns) > 0 {
 		b.WriteString("\n[dns]\n")
 		set(b, true, "servers", quoteList(p.dns), "asked in this order")
 	}
+}
+
+// local are the local domains: those asked for, and the names under which
+// programs on this machine write to its users.
+func (p *plan) local() []string {
+	list := append([]string(nil), p.domains...)
+	for _, d := range []string{p.hostname, "localhost"} {
+		if !slices.Contains(list, d) {
+			list = append(list, d)
+		}
+	}
+	return list
 }
 
 func (p *plan) listeners(b *strings.Builder) {
@@ -176,14 +181,7 @@ func (p *plan) users() string {
 		return b.String()
 	}
 	b.WriteString("\n# Every name has a Maildir: the transport is told to use {local_part}.\n")
-	domains := p.domains
-	if len(domains) == 0 {
-		domains = []string{"localhost"}
-		if p.hostname != "" {
-			domains = append(domains, p.hostname)
-		}
-	}
-	for _, d := range domains {
+	for _, d := range p.local() {
 		fmt.Fprintf(&b, "@%-19s  %s\n", d, p.user)
 	}
 	return b.String()

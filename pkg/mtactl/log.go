@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -252,37 +253,47 @@ func (a *app) traceCommand() *cobra.Command {
 }
 
 func (a *app) trace(inst settings.Instance, id string) error {
-	found := 0
+	var found []string
 	for _, path := range []string{inst.LogFile() + ".1", inst.LogFile()} {
-		n, err := a.traceIn(path, id)
+		lines, err := linesAbout(path, id)
 		if errors.Is(err, fs.ErrNotExist) && path != inst.LogFile() {
 			continue
 		}
 		if err != nil {
 			return a.noLog(path, err)
 		}
-		found += n
+		found = append(found, lines...)
 	}
-	if found == 0 {
+	if len(found) == 0 {
 		return fail(exDataErr, "older logs may have been rotated away", "the log says nothing of %s", id)
+	}
+	// Each program gathers its lines for a moment before it writes them.
+	slices.SortStableFunc(found, func(x, y string) int { return strings.Compare(timeOf(x), timeOf(y)) })
+	for _, line := range found {
+		a.logLine(line)
 	}
 	return nil
 }
 
-func (a *app) traceIn(path, id string) (int, error) {
+// timeOf is the time of a line in either format, which sorts as text.
+func timeOf(line string) string {
+	line = strings.TrimPrefix(line, `{"t":"`)
+	return line[:min(len(line), len("2006-01-02T15:04:05.000Z"))]
+}
+
+func linesAbout(path, id string) ([]string, error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
 	defer f.Close()
 	in := bufio.NewScanner(f)
 	in.Buffer(make([]byte, maxLogLine), 16*maxLogLine)
-	n := 0
+	var lines []string
 	for in.Scan() {
 		if line := in.Text(); strings.Contains(line, id) {
-			a.logLine(line)
-			n++
+			lines = append(lines, line)
 		}
 	}
-	return n, in.Err()
+	return lines, in.Err()
 }

@@ -108,3 +108,14 @@ func TestTraceFindsAllLinesOfAMessage(t *testing.T) {
 		t.Errorf("exit %d: %s", code, errs)
 	}
 }
+
+func TestTraceIsInTheOrderOfTime(t *testing.T) {
+	dir, inst := mustInit(t)
+	writeLog(t, inst,
+		"2026-01-02T03:04:05.002Z "+anID+" delivered x",
+		"2026-01-02T03:04:05.001Z "+anID+" received x",
+	)
+	if _, out, _ := run(t, dir, "trace", anID); !strings.HasPrefix(out, "2026-01-02T03:04:05.001Z") {
+		t.Errorf("got:\n%s", out)
+	}
+}

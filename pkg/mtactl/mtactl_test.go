@@ -83,7 +83,7 @@ func TestInitMakesAnInstanceThatLoads(t *testing.T) {
 	}
 	switch {
 	case s.Hostname != "mail.test",
-		strings.Join(s.Domains.Local, " ") != "a.test b.test",
+		strings.Join(s.Domains.Local, " ") != "a.test b.test mail.test localhost",
 		len(s.Listen) != 3 || s.Listen[2].Address != "127.0.0.1:2587" || !s.Listen[2].Submission,
 		strings.Join(s.DNS.Servers, " ") != "127.0.0.1:5353",
 		len(s.Routers) != 1 || s.Routers[0].Hosts[0] != "[127.0.0.1]:2600":

@@ -3,7 +3,6 @@ package mtactl
 import (
 	"bufio"
 	"fmt"
-	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -69,6 +68,9 @@ func (a *app) order(o order, q *proto.QueueOrder, yes, asJSON bool) error {
 	case q.All && filtered:
 		return fail(exUsage, "leave out --all", "--all cannot be combined with filters")
 	}
+	if o.name == "release" && len(q.IDs) == 0 && q.Filter.State == "" {
+		q.Filter.State, q.All = "held", false // the others have nothing to be released from
+	}
 	if o.loses && len(q.IDs) == 0 && !q.DryRun && !yes {
 		if err := a.confirm(o, *q); err != nil {
 			return err
@@ -109,6 +111,10 @@ func (a *app) confirm(o order, q proto.QueueOrder) error {
 	if err != nil {
 		return err
 	}
+	if res.Matched == 0 {
+		a.printResult(o, &q, res)
+		return errSilent(exOK)
+	}
 	if !isTerminal(a.In) {
 		return fail(exUsage, "add --yes", "%s would be %s", count(res.Matched, "message"), o.done)
 	}
@@ -119,15 +125,6 @@ func (a *app) confirm(o order, q proto.QueueOrder) error {
 		return errSilent(exOK)
 	}
 	return nil
-}
-
-func isTerminal(r any) bool {
-	f, ok := r.(*os.File)
-	if !ok {
-		return false
-	}
-	st, err := f.Stat()
-	return err == nil && st.Mode()&os.ModeCharDevice != 0
 }
 
 func (a *app) printResult(o order, q *proto.QueueOrder, res *proto.QueueResult) {

@@ -94,7 +94,7 @@ func orderServer(t *testing.T, res proto.QueueResult) (dir string, got *[]string
 		if err := d.Decode(&q); err != nil {
 			t.Error(err)
 		}
-		*got = append(*got, fmt.Sprintf("%s ids=%v domain=%q all=%v dry=%v reason=%q", r.URL.Path, q.IDs, q.Filter.Domain, q.All, q.DryRun, q.Reason))
+		*got = append(*got, fmt.Sprintf("%s ids=%v domain=%q state=%q all=%v dry=%v reason=%q", r.URL.Path, q.IDs, q.Filter.Domain, q.Filter.State, q.All, q.DryRun, q.Reason))
 		answer(t, w, 200, res)
 	})
 	return dir, got
@@ -108,10 +108,12 @@ func TestOrdersAreSentAsMeant(t *testing.T) {
 	}
 	run(t, dir, "queue", "retry", "--domain", "a.test", "--dry-run")
 	run(t, dir, "queue", "delete", "--all", "--yes")
+	run(t, dir, "queue", "release", "--all")
 	want := []string{
-		`/v1/queue/hold ids=[1HT0E1F3R00] domain="" all=false dry=false reason="looks odd"`,
-		`/v1/queue/retry ids=[] domain="a.test" all=false dry=true reason=""`,
-		`/v1/queue/delete ids=[] domain="" all=true dry=false reason=""`,
+		`/v1/queue/hold ids=[1HT0E1F3R00] domain="" state="" all=false dry=false reason="looks odd"`,
+		`/v1/queue/retry ids=[] domain="a.test" state="" all=false dry=true reason=""`,
+		`/v1/queue/delete ids=[] domain="" state="" all=true dry=false reason=""`,
+		`/v1/queue/release ids=[] domain="" state="held" all=false dry=false reason=""`,
 	}
 	if strings.Join(*got, "\n") != strings.Join(want, "\n") {
 		t.Errorf("sent:\n%s", strings.Join(*got, "\n"))

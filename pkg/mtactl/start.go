@@ -100,6 +100,9 @@ func (a *app) background(l *config.Loaded, path string, args []string) error {
 	st, err := a.waitStarted(inst, ended)
 	if err != nil {
 		a.whyNot(inst, said, from)
+		x := &examiner{s: l.Settings, inst: inst}
+		x.ports() // the usual reason, with what to do about it
+		a.printFindings(x.findings)
 		return err
 	}
 	fmt.Fprintf(a.Out, "Filbert runs (pid %d).\n", st.PID)
