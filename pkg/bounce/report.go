@@ -90,7 +90,7 @@ func (b *Bounce) request(m *proto.Report, d decision, returned []byte) *dsn.Requ
 		req.Outcomes = append(req.Outcomes, m.Outcomes[i])
 		var out untrusted.Text
 		if i < len(m.Output) {
-			out = untrusted.FromWire(m.Output[i])
+			out = m.Output[i]
 		}
 		req.Output = append(req.Output, out)
 	}

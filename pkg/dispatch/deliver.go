@@ -9,6 +9,7 @@ import (
 
 	"filbert/pkg/outcome"
 	"filbert/pkg/proto"
+	"filbert/pkg/untrusted"
 )
 
 // jobDeadline is far beyond every agent's own time-outs: it only ends the wait
@@ -109,16 +110,16 @@ func (d *Dispatcher) deliverLocal(ctx context.Context, f *flight, j *job) {
 	f.outcomes[i] = done.Outcome
 	f.outcomes[i].Transport = j.transport
 	if !done.Output.IsEmpty() {
-		f.keepOutput(i, done.Output.ForWire())
+		f.keepOutput(i, done.Output)
 	}
 }
 
 // keepOutput notes what a command printed, for the report.
-func (f *flight) keepOutput(leaf int, text string) {
+func (f *flight) keepOutput(leaf int, text untrusted.Text) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.output == nil {
-		f.output = make([]string, len(f.leaves))
+		f.output = make([]untrusted.Text, len(f.leaves))
 	}
 	f.output[leaf] = text
 }

@@ -12,6 +12,7 @@ import (
 	"filbert/pkg/outcome"
 	"filbert/pkg/proto"
 	"filbert/pkg/spool"
+	"filbert/pkg/untrusted"
 )
 
 // origin says where the message of a flight lies, and with it how the flight
@@ -45,8 +46,8 @@ type flight struct {
 	outcomes []outcome.Outcome // one for each leaf
 	warned   bool              // a delay warning went out
 
-	mu     sync.Mutex // guards output, as local jobs run side by side
-	output []string   // of commands, one for each leaf; nil when there was none
+	mu     sync.Mutex       // guards output, as local jobs run side by side
+	output []untrusted.Text // of commands, one for each leaf; nil when there was none
 }
 
 // run carries the flight through. It returns what is left of the message.

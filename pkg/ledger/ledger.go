@@ -21,10 +21,10 @@ import (
 type Ledger struct {
 	States      []State // one for each recipient of the envelope
 	Attempts    int
-	LastAttempt time.Time // zero: none
-	Warned      int       // delay warnings sent
-	Finished    bool      // nothing is owed: the files are left over
-	HeldFor     string    // reason of the last hold, "" if released since
+	LastAttempt time.Time      // zero: none
+	Warned      int            // delay warnings sent
+	Finished    bool           // nothing is owed: the files are left over
+	HeldFor     untrusted.Text // reason of the last hold, empty if released since
 	// Bad counts lines that could not be read.
 	Bad int
 }
@@ -36,7 +36,7 @@ type State struct {
 	Last outcome.Outcome
 	// children that are done, when the recipient was expanded at a later
 	// attempt and some of its children still wait.
-	children map[string]struct{}
+	children map[untrusted.Text]struct{}
 }
 
 // Read goes through the lines of a log.
@@ -59,9 +59,9 @@ func (l *Ledger) note(env *envelope.Envelope, line *spool.LogLine) {
 	case spool.Finished:
 		l.Finished = true
 	case spool.Held:
-		l.HeldFor = line.Outcome.Text.ForWire()
+		l.HeldFor = line.Outcome.Text
 	case spool.Released:
-		l.HeldFor = ""
+		l.HeldFor = untrusted.Text{}
 	case spool.Delivered, spool.DeferredV, spool.Failed, spool.Expanded, spool.Reported:
 		l.noteOutcome(env, line)
 	}
@@ -91,15 +91,15 @@ func (l *Ledger) noteOutcome(env *envelope.Envelope, line *spool.LogLine) {
 		return
 	}
 	if s.children == nil {
-		s.children = map[string]struct{}{}
+		s.children = map[untrusted.Text]struct{}{}
 	}
-	s.children[line.Address.ForWire()] = struct{}{}
+	s.children[line.Address] = struct{}{}
 }
 
 // ChildDone tells whether a child of the recipient's expansion was served at an
 // earlier attempt.
 func (s *State) ChildDone(child *envelope.Recipient) bool {
-	_, done := s.children[Key(child)]
+	_, done := s.children[KeyText(child)]
 	return done
 }
 

@@ -12,7 +12,6 @@ import (
 	"filbert/pkg/proto"
 	"filbert/pkg/service"
 	"filbert/pkg/settings"
-	"filbert/pkg/untrusted"
 )
 
 const (
@@ -134,10 +133,8 @@ func (s *server) ask(ctx context.Context, c *child, pl plan, job *proto.LocalJob
 	if err := c.conn.Call(ctx, req, &done, files...); err != nil {
 		return nil, err
 	}
-	if len(done.Output.ForWire()) > int(pl.transport.MaxOutput) {
-		// The child is the user's: it may say more than it was asked for.
-		done.Output = untrusted.From(done.Output.ForWire()[:pl.transport.MaxOutput])
-	}
+	// The child is the user's: it may say more than it was asked for.
+	done.Output = done.Output.Clip(int(pl.transport.MaxOutput))
 	return &done, nil
 }
 

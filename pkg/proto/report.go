@@ -4,6 +4,7 @@ import (
 	"filbert/pkg/envelope"
 	"filbert/pkg/outcome"
 	"filbert/pkg/smtp"
+	"filbert/pkg/untrusted"
 	"filbert/pkg/wire"
 )
 
@@ -33,7 +34,7 @@ type Report struct {
 	What     ReportKind
 	Envelope envelope.Envelope // Recipients are those reported on
 	Outcomes []outcome.Outcome // one for each
-	Output   []string          // untrusted output of commands, one for each ("" = none)
+	Output   []untrusted.Text  // of commands, one for each, or none at all
 	GiveUpAt int64             // delay: Unix seconds when it will be given up
 	Content  Content
 }
@@ -50,8 +51,8 @@ func (m *Report) EncodeTo(e *wire.Encoder) {
 		m.Outcomes[i].EncodeTo(e)
 	}
 	e.Count(len(m.Output))
-	for _, s := range m.Output {
-		e.String(s)
+	for _, t := range m.Output {
+		e.String(t.ForWire())
 	}
 	e.I64(m.GiveUpAt)
 	m.Content.EncodeTo(e)
@@ -65,9 +66,11 @@ func (m *Report) DecodeFrom(d *wire.Decoder) {
 	for i := range m.Outcomes {
 		m.Outcomes[i].DecodeFrom(d)
 	}
-	m.Output = make([]string, d.Count(envelope.MaxRecipients, 4))
+	if n := d.Count(envelope.MaxRecipients, 4); n > 0 {
+		m.Output = make([]untrusted.Text, n)
+	}
 	for i := range m.Output {
-		m.Output[i] = d.String(1 << 20)
+		m.Output[i] = untrusted.FromWire(d.String(1 << 20))
 	}
 	m.GiveUpAt = d.I64()
 	m.Content.DecodeFrom(d)

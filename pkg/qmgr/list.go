@@ -110,8 +110,8 @@ func describe(e *entry, m *stored) *proto.QueueItem {
 			item.Reason = rc.Reason
 		}
 	}
-	if e.state == held && m.book.HeldFor != "" {
-		item.Reason = untrusted.From(m.book.HeldFor).ForTerminal()
+	if e.state == held && !m.book.HeldFor.IsEmpty() {
+		item.Reason = m.book.HeldFor.ForTerminal()
 	}
 	return item
 }

@@ -95,7 +95,7 @@ func (s *session) sign(o *outcome.Outcome) {
 // unsure adds what everybody must know who reads of a failure after the end of
 // data was sent.
 func unsure(t untrusted.Text) untrusted.Text {
-	return untrusted.From(t.ForWire() + "; the message may have been delivered and will be sent again")
+	return t.Plus("; the message may have been delivered and will be sent again")
 }
 
 // maxText is what is kept of a server's words. Outcomes travel and are filed
@@ -103,10 +103,7 @@ func unsure(t untrusted.Text) untrusted.Text {
 const maxText = 1000
 
 func short(t untrusted.Text) untrusted.Text {
-	if t.Len() <= maxText {
-		return t
-	}
-	return untrusted.From(t.ForWire()[:maxText])
+	return t.Clip(maxText)
 }
 
 // usable tells whether a session that was kept may begin another transaction

@@ -195,11 +195,10 @@ func (t *transaction) settle(o outcome.Outcome) {
 // same means something: a recipient without a sender is nonsense, while after
 // 354 the server waits for content.
 func (t *transaction) takeEcho(s step, r smtp.ServerReply) {
-	v := judge(s, r)
 	switch {
-	case s == stepData && v.granted:
+	case s == stepData && r.Intermediate():
 		t.data354 = true
-	case v.granted, r.Code == 421, !r.Temporary() && !r.Permanent():
+	case r.Code == 421, !r.Temporary() && !r.Permanent():
 		t.over = true
 	}
 }

@@ -34,6 +34,12 @@ func (t Text) IsEmpty() bool { return t.s == "" }
 // Equal compares with a text of our own, byte by byte.
 func (t Text) Equal(s string) bool { return t.s == s }
 
+// Clip is the text's first n bytes, or all of it.
+func (t Text) Clip(n int) Text { return Text{t.s[:min(max(n, 0), len(t.s))]} }
+
+// Plus is the text with more behind it, untrusted as a whole.
+func (t Text) Plus(more string) Text { return Text{t.s + more} }
+
 // Format makes every verb of fmt print the length instead of the text, so that
 // an error or a debugging line with %v in it is not a way out.
 func (t Text) Format(f fmt.State, _ rune) {

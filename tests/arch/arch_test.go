@@ -299,3 +299,31 @@ func TestNoSetupAtImport(t *testing.T) {
 		}
 	}
 }
+
+// encoders are the only places where untrusted text leaves unchanged: those that
+// count its length, and parsers that look at every byte of it.
+var encoders = []string{
+	"pkg/untrusted", "pkg/envelope", "pkg/outcome", "pkg/spool", "pkg/mailaddr", "pkg/queueid", "pkg/smtp", "pkg/proto",
+	"pkg/smtpclient/commands.go", // into xtext
+	"pkg/smtpclient/open.go",     // compared with our own name
+	"pkg/pickup/header.go",       // compared with field names
+	"pkg/pickup/drain.go",        // into the envelope of a Submission
+}
+
+// TestUntrustedTextLeavesByItsConversions: P16.1. Text of a peer reaches a log
+// line, a header, a path or a command only through the conversion of that name.
+func TestUntrustedTextLeavesByItsConversions(t *testing.T) {
+	for _, s := range sources(t, parser.SkipObjectResolution) {
+		if isTest(s.path) || slices.Contains(encoders, s.dir) || slices.Contains(encoders, s.path) {
+			continue
+		}
+		ast.Inspect(s.file, func(n ast.Node) bool {
+			sel, ok := n.(*ast.SelectorExpr)
+			if ok && sel.Sel.Name == "ForWire" {
+				t.Errorf("%s:%d: ForWire is for encoders and parsers; use ForLog, ForReply, ForHeader, ForPath ...",
+					s.path, s.fset.Position(sel.Pos()).Line)
+			}
+			return true
+		})
+	}
+}
