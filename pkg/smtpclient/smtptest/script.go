@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -146,9 +147,8 @@ var errStop = errors.New("dialogue has ended")
 
 func (s *Script) play(c net.Conn, script string) error {
 	p := &player{s, c, bufio.NewReader(c)}
-	line := 0
-	for text := range strings.SplitSeq(script, "\n") {
-		line++
+	lines := strings.Split(script, "\n")
+	for i, text := range lines {
 		text = strings.TrimSpace(text)
 		if text == "" {
 			continue
@@ -157,14 +157,30 @@ func (s *Script) play(c net.Conn, script string) error {
 			return err
 		}
 		err := p.step(text)
-		if errors.Is(err, errStop) {
+		if errors.Is(err, errStop) || goneEarly(err) && !expectsMore(lines[i:]) {
 			return nil
 		}
 		if err != nil {
-			return fmt.Errorf("line %d, %q: %w", line, text, err)
+			return fmt.Errorf("line %d, %q: %w", i+1, text, err)
 		}
 	}
 	return p.goodbye()
+}
+
+// goneEarly: the client has closed without reading all that it was told, which
+// is its right while nothing more is expected of it.
+func goneEarly(err error) bool {
+	return errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, io.ErrClosedPipe)
+}
+
+func expectsMore(lines []string) bool {
+	for _, l := range lines {
+		switch word, _, _ := strings.Cut(strings.TrimSpace(l), " "); word {
+		case "C:", "DATA", "BDAT", "TLS":
+			return true
+		}
+	}
+	return false
 }
 
 func (p *player) step(text string) error {
