@@ -19,6 +19,7 @@ VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev
 settings = filbert/pkg/settings
 ldflags  = -s -w \
 	-X main.version=$(VERSION) \
+	-X main.libexec=$(libexecdir)/filbert \
 	-X $(settings).version=$(VERSION) \
 	-X $(settings).etcDir=$(sysconfdir)/filbert \
 	-X $(settings).spoolDir=$(localstatedir)/spool/filbert \

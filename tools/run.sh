@@ -94,8 +94,9 @@ trap 'code=$?; [ $code = 0 ] || { stop; exit $code; }' EXIT
 # --- a message by sendmail, one over SMTP ---
 
 maildir=$dir/mail/$me
-delivered() { find "$maildir/new" -type f 2>/dev/null | wc -l; }
+delivered() { (find "$maildir/new" -type f 2>/dev/null || true) | wc -l; }
 before=$(delivered)
+finished=$(mine tail -n 1000 finished | wc -l)
 
 title "A message with our own sendmail"
 message="From: $me@$domain
@@ -153,6 +154,10 @@ find "$maildir/new" -type f -printf '%T@ %p\n' | sort -n | tail -2 | cut -d' ' -
 done
 
 title "What they left in the log"
+for _ in $(seq 50); do # each program writes its lines within a fraction of a second
+	[ "$(mine tail -n 1000 finished | wc -l)" -ge $((finished + 2)) ] && break
+	sleep 0.1
+done
 ids=$(mine tail -n 1000 received | awk '{ print $2 }' | tail -2)
 for id in $ids; do
 	mine trace "$id" | sed 's/^/    /'
