@@ -1,0 +1,78 @@
+// Package script drives a real instance of the suite, with real processes,
+// from text: one file per case holds the configuration, the dialogues, the
+// messages and what is expected. tests/e2e has the files.
+//
+// A file is a txtar archive for testscript: commands first, then the files of
+// the case. Beside testscript's own commands (exec, grep, cmp, stdout ...) there
+// are those below. Those marked [!] may be negated with "! ".
+//
+// Nothing here sleeps: what takes time is asked for again and again until it is
+// there or patience has ended, and then the script fails with the log's tail.
+//
+// # The instance
+//
+//	filbert init [FLAGS]        mtactl init under $WORK/i; then the files of the
+//	                            case under etc/ are put over those it wrote
+//	filbert etc                 put the files under etc/ there again (after an edit)
+//	[!] filbert start           mtactl start; afterwards $MX (the address of the
+//	                            first listener) and $MX_NAME of each are known
+//	filbert stop                mtactl stop
+//	[!] filbert reload          mtactl reload
+//	filbert kill NAME [SIGNAL]  send a signal (KILL) to a service's processes, or
+//	                            to master, and wait until they are gone
+//	filbert pause NAME, filbert continue NAME
+//	filbert back                wait until every service runs
+//	filbert gone                wait until no process of the instance is left
+//	[!] mtactl ARGS             mtactl -C $WORK/i ARGS
+//	[!] sendmail ARGS           bin/sendmail on the instance; also mailq
+//	status N                    the last of these ended with exit status N
+//
+// # Mail in
+//
+//	smtp [-to LISTENER] FILE    play a dialogue (see dialogue.go)
+//	[!] send [-f FROM] [-to LISTENER] [-n N] [-bdat OCTETS] FILE RCPT...
+//	                            send a file as a polite client does
+//	load start NAME [-to LISTENER] [-clients N] [-tolerant] RCPT
+//	load reach NAME N           wait until N messages were acknowledged
+//	load stop NAME              stop; without -tolerant any refusal, broken or
+//	                            refused connection is a failure
+//	load check NAME DIR [-once] every acknowledged message is in the Maildir
+//
+// # The world
+//
+//	dns FILE                    start or change the name server, at $DNS (see
+//	                            pkg/resolve/resolvetest for the zone's language)
+//	sink NAME [-lmtp] [-at IP | -unix PATH] [FILE]
+//	                            start a server at IP:$PORT that takes mail as the
+//	                            rules in FILE say (see sink.go) and keeps it in
+//	                            NAME/1.eml, NAME/1.env, ..., NAME/transcript
+//	sink-stop NAME              close it, with its connections
+//
+// # What came of it
+//
+//	wait-mail DIR N             N messages are in the Maildir $WORK/i/mail/DIR
+//	no-mail DIR                 there is none
+//	get-mail DIR N FILE         copy its N-th message to FILE
+//	wait-sink NAME N            the sink has taken N messages
+//	wait-log [-n N] [-id VAR] REGEXP
+//	                            a line (N lines) of the log; VAR becomes its id
+//	[!] log [-count N] REGEXP   the log has it now
+//	wait-settled                all mail received is delivered, filed or reported
+//	wait-queue N [FILTER]       mtactl queue list has N messages
+//	wait-file PATH              there is such a file
+//	same-message WANT GOT       GOT is WANT, byte for byte, behind Return-Path,
+//	                            Delivered-To and Received fields
+//	match PATTERNS FILE         each line of PATTERNS occurs, in this order; "*"
+//	                            is any text, a line "..." any lines
+//	report FILE                 FILE is a whole delivery report (RFC 3464); its
+//	                            parts are printed for stdout
+//	make-message OCTETS FILE    a message of that size, with lines of all lengths
+//	control [-socket NAME] METHOD PATH [BODYFILE]
+//	                            HTTP over a control socket, the answer on stdout
+//	octets SOCKET FILE          send octets (Go escapes) to a Unix socket and wait
+//	                            until it is closed
+//
+// In the files of a case that the commands read, ${NAME} stands for a variable
+// of the script's environment: $PORT is a free port for sinks, $DNS the name
+// server, $MX the listener, $MAIL the mailboxes, $USER who runs this.
+package script

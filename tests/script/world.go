@@ -1,0 +1,247 @@
+package script
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"os/user"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"filbert/pkg/resolve/resolvetest"
+)
+
+// patience is how long a script waits for something to happen. Long, because
+// it only matters to a script that fails.
+const patience = 60 * time.Second
+
+// world is all that belongs to one running script.
+type world struct {
+	dir  string // $WORK
+	inst string // the instance
+	bin  string
+	port int
+
+	dns       *resolvetest.Server
+	sinks     map[string]*sink
+	loads     map[string]*load
+	listeners map[string]string // name: address
+	first     string            // the address of the first listener
+	exit      int               // of the last program
+}
+
+type worldKey struct{}
+
+func worldOf(ts *testscript.TestScript) *world { return ts.Value(worldKey{}).(*world) }
+
+// Params is what testscript needs to run the scripts of dir with the programs
+// of bin.
+func Params(dir, bin string) testscript.Params {
+	return testscript.Params{
+		Dir:                dir,
+		Setup:              func(e *testscript.Env) error { return setup(e, bin) },
+		Cmds:               commands,
+		Condition:          condition,
+		RequireUniqueNames: true,
+	}
+}
+
+var commands = map[string]func(ts *testscript.TestScript, neg bool, args []string){
+	"filbert": filbert, "mtactl": mtactl, "sendmail": sendmail, "mailq": mailq, "status": status,
+	"smtp": smtpDialogue, "send": send, "load": loadCommand,
+	"dns": dnsCommand, "sink": sinkCommand, "sink-stop": sinkStop,
+	"wait-mail": waitMail, "no-mail": noMail, "get-mail": getMail, "wait-sink": waitSink,
+	"wait-log": waitLog, "log": logCommand, "wait-settled": waitSettled, "wait-queue": waitQueue,
+	"wait-file": waitFile, "same-message": sameMessage, "match": match, "report": report,
+	"make-message": makeMessage, "control": control, "octets": octets,
+}
+
+func condition(name string) (bool, error) {
+	if name == "root" {
+		return os.Getuid() == 0, nil
+	}
+	return false, fmt.Errorf("unknown condition %q", name)
+}
+
+func setup(e *testscript.Env, bin string) error {
+	w := &world{
+		dir: e.WorkDir, inst: filepath.Join(e.WorkDir, "i"), bin: bin,
+		sinks: map[string]*sink{}, loads: map[string]*load{}, listeners: map[string]string{},
+	}
+	port, err := freePort()
+	if err != nil {
+		return err
+	}
+	u, err := user.Current()
+	if err != nil {
+		return err
+	}
+	w.port = port
+	e.Values[worldKey{}] = w
+	for _, v := range []string{
+		fmt.Sprintf("PORT=%d", port), "MAIL=" + filepath.Join(w.inst, "mail"), "INST=" + w.inst,
+		"BIN=" + bin, "USER=" + u.Username, "FILBERT_INSTANCE=" + w.inst, "TZ=UTC",
+	} {
+		name, value, _ := strings.Cut(v, "=")
+		e.Setenv(name, value)
+	}
+	t, _ := e.T().(interface {
+		Failed() bool
+		Log(...any)
+	})
+	e.Defer(func() {
+		w.end()
+		if t != nil && t.Failed() {
+			t.Log(w.artefacts())
+		}
+	})
+	return nil
+}
+
+var nextPort atomic.Int32
+
+// freePort gives a port for the script's sinks, which listen on different
+// addresses of loopback. It lies below the range from which the kernel picks
+// ports, so that no other listener or connection gets it by chance.
+func freePort() (int, error) {
+	for range 2000 {
+		port := 20000 + (os.Getpid()*37+int(nextPort.Add(1)))%10000
+		l, err := net.Listen("tcp", fmt.Sprintf("0.0.0.0:%d", port))
+		if err == nil {
+			l.Close()
+			return port, nil
+		}
+	}
+	return 0, fmt.Errorf("no port is free between 20000 and 30000")
+}
+
+// end stops all that the script has started.
+func (w *world) end() {
+	for _, l := range w.loads {
+		l.stop()
+	}
+	for _, pid := range w.pids() {
+		_ = syscall.Kill(pid, syscall.SIGCONT)
+	}
+	if pid := w.masterPID(); pid != 0 {
+		_ = syscall.Kill(pid, syscall.SIGTERM)
+		w.awaitEnd(pid, 5*time.Second)
+	}
+	// Whoever is left is ended by its number, children after their master so
+	// that none is started again.
+	for range 3 {
+		for _, pid := range w.pids() {
+			_ = syscall.Kill(pid, syscall.SIGKILL)
+			w.awaitEnd(pid, 5*time.Second)
+		}
+	}
+	for _, s := range w.sinks {
+		s.close()
+	}
+	if w.dns != nil {
+		w.dns.Close()
+	}
+}
+
+// awaitEnd waits until a process is gone.
+func (w *world) awaitEnd(pid int, atMost time.Duration) bool {
+	for until := time.Now().Add(atMost); time.Now().Before(until); time.Sleep(pollEvery) {
+		if !alive(pid) {
+			return true
+		}
+	}
+	return false
+}
+
+// alive tells whether a process runs; one that has ended and whose parent has
+// not asked for its status does not.
+func alive(pid int) bool {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return false
+	}
+	_, rest, _ := strings.Cut(string(b), ") ")
+	return !strings.HasPrefix(rest, "Z") && !strings.HasPrefix(rest, "X")
+}
+
+var pidField = regexp.MustCompile(`did=started .*\bpid=(\d+)`)
+
+// pids are the live processes of the instance: master, and those that the log
+// names, as long as they run a program of ours.
+func (w *world) pids() []int {
+	var out []int
+	if pid := w.masterPID(); pid != 0 {
+		out = append(out, pid)
+	}
+	for _, m := range pidField.FindAllStringSubmatch(w.log(), -1) {
+		var pid int
+		_, _ = fmt.Sscan(m[1], &pid)
+		if w.runs(pid) {
+			out = append(out, pid)
+		}
+	}
+	return out
+}
+
+// masterPID is the live master's, 0 if there is none.
+func (w *world) masterPID() int {
+	b, err := os.ReadFile(filepath.Join(w.inst, "run", "master.lock"))
+	if err != nil {
+		return 0
+	}
+	var pid int
+	if _, err := fmt.Sscan(string(b), &pid); err != nil || !w.runs(pid) {
+		return 0
+	}
+	return pid
+}
+
+// runs tells whether a process is alive and one of our programs.
+func (w *world) runs(pid int) bool {
+	exe, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", pid))
+	return err == nil && strings.HasPrefix(exe, w.bin+"/") && alive(pid)
+}
+
+// log is the instance's log so far.
+func (w *world) log() string {
+	b, _ := os.ReadFile(filepath.Join(w.inst, "log", "filbert.log"))
+	return string(b)
+}
+
+// artefacts are what one wants to see of a script that failed.
+func (w *world) artefacts() string {
+	lines := strings.Split(strings.TrimSpace(w.log()), "\n")
+	if n := len(lines); n > 60 {
+		lines = lines[n-60:]
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "the end of the log:\n%s\n", strings.Join(lines, "\n"))
+	if said, err := os.ReadFile(filepath.Join(w.inst, "log", "start.err")); err == nil && len(said) > 0 {
+		fmt.Fprintf(&b, "master and the daemons said:\n%s\n", said[max(0, len(said)-8000):])
+	}
+	for name, s := range w.sinks {
+		fmt.Fprintf(&b, "%s:\n%s\n", name, s.tail())
+	}
+	return b.String()
+}
+
+// expand fills in ${NAME}; a name that is not set stays, so that mistakes show.
+func expand(ts *testscript.TestScript, text string) string {
+	return variable.ReplaceAllStringFunc(text, func(s string) string {
+		if v := ts.Getenv(s[2 : len(s)-1]); v != "" {
+			return v
+		}
+		return s
+	})
+}
+
+var variable = regexp.MustCompile(`\$\{[A-Z][A-Z0-9_]*\}`)
+
+// read is a file of the case with its variables filled in.
+func read(ts *testscript.TestScript, name string) string { return expand(ts, ts.ReadFile(name)) }
