@@ -255,3 +255,17 @@ func keysOf(d *ast.FuncDecl) []string {
 	})
 	return out
 }
+
+// TestSpoolPage: what is on disk is told by the packages that write it.
+func TestSpoolPage(t *testing.T) {
+	var b bytes.Buffer
+	b.WriteString("# What is on disk\n\n" + notice)
+	for _, name := range []string{"pkg/spool/doc.go", "pkg/journal/doc.go", "pkg/ledger/ledger.go"} {
+		for _, s := range sources(t, parser.ParseComments) {
+			if s.path == name {
+				fmt.Fprintf(&b, "## %s\n\n```\n%s```\n\n", s.dir, s.file.Doc.Text())
+			}
+		}
+	}
+	page(t, "SPOOL.md", b.Bytes())
+}
