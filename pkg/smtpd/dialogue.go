@@ -45,6 +45,8 @@ type dialogue struct {
 	received int64
 	refusals int    // beyond shownRefusals
 	end      string // how it ended, for the log
+	closing  bool
+	unheard  error  // why a reply could not be sent: no more will be
 	sending  bool   // the client was in the middle of something when we gave up
 }
 
@@ -100,6 +102,8 @@ func (d *dialogue) next() action {
 	line, kind, err := d.readLine()
 	d.session.draining = d.srv.drainingNow()
 	switch {
+	case errors.Is(err, errForeign):
+		return d.session.command(d.in.here(), d.in.quiet)
 	case errors.Is(err, errEndlessLine):
 		a := d.session.longLine()
 		a.step, d.sending = hangUp, true
@@ -114,7 +118,10 @@ func (d *dialogue) next() action {
 	return d.session.command(line, d.in.quiet)
 }
 
-var errEndlessLine = errors.New("a command line without end")
+var (
+	errEndlessLine = errors.New("a command line without end")
+	errForeign     = errors.New("another protocol")
+)
 
 // readLine reads one line. The deadline is the whole line's.
 func (d *dialogue) readLine() ([]byte, lineKind, error) {
@@ -124,7 +131,10 @@ func (d *dialogue) readLine() ([]byte, lineKind, error) {
 		if kind != linePartial {
 			return line, kind, nil
 		}
-		if d.in.skipped > maxSkip || foreign(d.in.here()) {
+		if isTLS(d.in.here()) {
+			return nil, linePartial, errForeign // it has no line end to wait for
+		}
+		if d.in.skipped > maxSkip {
 			return nil, lineLong, errEndlessLine
 		}
 		if until.IsZero() {
@@ -135,9 +145,6 @@ func (d *dialogue) readLine() ([]byte, lineKind, error) {
 		}
 	}
 }
-
-// foreign tells a TLS greeting, which has no line end to wait for.
-func foreign(b []byte) bool { return len(b) > 2 && b[0] == 0x16 && b[1] == 3 }
 
 func (d *dialogue) lineDeadline() time.Time {
 	until := d.srv.now().Add(d.session.site.limits.CommandTimeout.D())
@@ -260,25 +267,29 @@ func (d *dialogue) tell(a action) {
 func (d *dialogue) put(r *smtp.Reply) {
 	d.out = r.AppendTo(d.out)
 	if len(d.out) > outputSize {
-		_ = d.flush() // an error shows at the next wait
+		_ = d.flush() // an error is kept for the next wait
 	}
 }
 
 // flush sends what was gathered. A client that does not read has as long as
 // for a command.
 func (d *dialogue) flush() error {
-	if len(d.out) == 0 {
-		return nil
+	if len(d.out) == 0 || d.unheard != nil {
+		return d.unheard
 	}
 	now := d.srv.now()
-	d.leash.writing(now, now.Add(d.session.site.limits.CommandTimeout.D()))
-	_, err := d.leash.conn.Write(d.out)
+	until := now.Add(d.session.site.limits.CommandTimeout.D())
+	if d.closing {
+		until = now.Add(lastWords)
+	}
+	d.leash.writing(now, until)
+	_, d.unheard = d.leash.conn.Write(d.out)
 	d.leash.woke(d.srv.now(), 0, 0)
 	d.out = d.out[:0]
 	if cap(d.out) > outputKept {
 		d.out = nil
 	}
-	return err
+	return d.unheard
 }
 
 func (d *dialogue) phase(name string) { d.row.Set(name, "", "") }
@@ -286,6 +297,7 @@ func (d *dialogue) phase(name string) { d.row.Set(name, "", "") }
 // close ends the connection.
 func (d *dialogue) close() {
 	d.session.reset()
+	d.closing = true
 	d.phase("closing")
 	if d.flush() == nil && (d.sending || !d.in.quiet()) {
 		d.letRead()

@@ -140,3 +140,24 @@ func TestCleanupDyingInALargeMessageIs451(t *testing.T) {
 	r.cleanup.mu.Unlock()
 	c.mail(250, text(5<<20))
 }
+
+// A cleanup that reads nothing more must not hold up the end of the process.
+func TestStuckPipeEndsWithTheProcess(t *testing.T) {
+	r := newRig(t, nil)
+	stuck := make(chan struct{})
+	r.cleanup.early = func(*proto.Submission) *proto.Acceptance { <-stuck; return nil }
+	c := r.hello()
+	c.envelope()
+	c.cmd(354, "DATA")
+	go func() { _, _ = io.WriteString(c.conn, text(5<<20)) }()
+	r.waitUntil("the message has got to cleanup", func() bool {
+		r.cleanup.mu.Lock()
+		defer r.cleanup.mu.Unlock()
+		return r.cleanup.calls == 1
+	})
+	go func() {
+		r.stop()
+		close(stuck) // the call ends with its context
+	}()
+	r.drain()
+}

@@ -76,7 +76,7 @@ func TestOtherProtocolsAreTurnedAway(t *testing.T) {
 	}
 	c := r.connect()
 	c.send("\x16\x03\x01\x02\x00\x01\x00\x01\xfc") // a TLS hello, which has no line end
-	c.expect(500)
+	c.expect(421)
 	c.closed()
 }
 

@@ -21,6 +21,7 @@ type pipe struct {
 	srv    *server
 	w      *os.File
 	frame  []byte // the chunk that is being filled, with its length in front
+	ctx    context.Context
 	cancel context.CancelFunc
 	answer chan answer
 }
@@ -43,9 +44,11 @@ func openPipe(srv *server, request *proto.Submission, until time.Time) (*pipe, e
 		srv:    srv,
 		w:      w,
 		frame:  make([]byte, chunkHeader, chunkHeader+proto.ChunkMax),
+		ctx:    ctx,
 		cancel: cancel,
 		answer: make(chan answer, 1),
 	}
+	context.AfterFunc(ctx, func() { _ = w.SetWriteDeadline(past) })
 	go func() {
 		var got answer
 		got.err = srv.cleanup.Call(ctx, request, &got.a, r)
@@ -77,6 +80,9 @@ func (p *pipe) flush() error {
 	n := len(p.frame) - chunkHeader
 	binary.BigEndian.PutUint32(p.frame, uint32(n))
 	if err := p.w.SetWriteDeadline(time.Now().Add(passTimeout)); err != nil {
+		return err
+	}
+	if err := p.ctx.Err(); err != nil { // its deadline may have been ours to overwrite
 		return err
 	}
 	_, err := p.w.Write(p.frame)

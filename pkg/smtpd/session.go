@@ -162,7 +162,7 @@ func (s *session) command(line []byte, quiet func() bool) action {
 	s.commands++
 	s.stage = "command"
 	if notSMTP(line) {
-		return hang(421, 4, 7, 0, "This is not a web server")
+		return hang(421, 4, 7, 0, "This port speaks SMTP")
 	}
 	cmd, bad := smtp.ParseCommand(line)
 	if bad != nil {
@@ -305,5 +305,8 @@ func notSMTP(line []byte) bool {
 	case "PRI": // HTTP/2
 		return bytes.HasPrefix(rest, []byte("* HTTP/"))
 	}
-	return bytes.HasPrefix(line, []byte("SSH-")) || len(line) > 2 && line[0] == 0x16 && line[1] == 3
+	return bytes.HasPrefix(line, []byte("SSH-")) || isTLS(line)
 }
+
+// isTLS tells the record that a TLS handshake begins with (RFC 8446, section 5.1).
+func isTLS(b []byte) bool { return len(b) > 2 && b[0] == 0x16 && b[1] == 3 }
