@@ -46,8 +46,8 @@ type dialogue struct {
 	refusals int    // beyond shownRefusals
 	end      string // how it ended, for the log
 	closing  bool
-	unheard  error  // why a reply could not be sent: no more will be
-	sending  bool   // the client was in the middle of something when we gave up
+	unheard  error // why a reply could not be sent: no more will be
+	sending  bool  // the client was in the middle of something when we gave up
 }
 
 func newDialogue(srv *server, l *ledger, e *site, conn net.Conn) *dialogue {
