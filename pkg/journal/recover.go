@@ -23,6 +23,7 @@ import (
 func (m *Marker) Recover(fn func(Found) error) (Report, error) {
 	var leftovers []Found
 	var lost []Damage
+	var unread []error
 	rep, err := scan(m.fs, m, func(f Found) error {
 		l := f.Record.Large
 		if l != nil && f.Done {
@@ -33,14 +34,20 @@ func (m *Marker) Recover(fn func(Found) error) (Report, error) {
 			return nil
 		}
 		if l != nil {
-			if err := checkLargeFile(m.fs, f.Record.ID, l); errors.Is(err, ErrDamaged) || errors.Is(err, fs.ErrNotExist) {
+			switch err := checkLargeFile(m.fs, f.Record.ID, l); {
+			case err == nil:
+			case m.IsDone(f.Ref):
+				// Marked since the walk began, and its file removed.
+				return nil
+			case errors.Is(err, ErrDamaged) || errors.Is(err, fs.ErrNotExist):
 				lost = append(lost, Damage{
 					Segment: f.Ref.Segment, Generation: f.Ref.Generation, First: f.Ref.Index, Count: 1,
 					Offset: f.Ref.Offset, Length: f.Ref.Length, Large: f.Record.ID,
 				})
 				return nil
-			} else if err != nil {
-				return err
+			default:
+				unread = append(unread, err)
+				return nil
 			}
 		}
 		return fn(f)
@@ -49,6 +56,7 @@ func (m *Marker) Recover(fn func(Found) error) (Report, error) {
 		return rep, fmt.Errorf("recover journal: %w", err)
 	}
 	rep.Damage = append(rep.Damage, lost...)
+	rep.Unreadable = append(rep.Unreadable, unread...)
 	for _, d := range rep.Damage {
 		if err := m.putAway(d); err != nil {
 			return rep, fmt.Errorf("recover journal: %w", err)

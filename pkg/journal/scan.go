@@ -81,11 +81,31 @@ func scan(fsys durable.FS, m *Marker, fn func(Found) error) (Report, error) {
 			// Without marks all is undone: delivered twice, not lost.
 			rep.Unreadable = append(rep.Unreadable, fmt.Errorf("scan journal: marks: %w", err))
 		}
+		if m != nil {
+			if err := settleSegment(fsys, &w, done.set); err != nil {
+				rep.Unreadable = append(rep.Unreadable, fmt.Errorf("scan journal: %w", err))
+			}
+		}
 		if err := tell(&rep, &w, buf, done.set, m, fn); err != nil {
 			return rep, err
 		}
 	}
 	return rep, nil
+}
+
+// settleSegment flushes a segment before its undone records are acted upon. A
+// Writer that was killed before its flush returned leaves records that are whole
+// in the page cache alone: were one delivered or filed now, a power cut could
+// then forget it and keep pieces of what came of it.
+func settleSegment(fsys durable.FS, w *walk, done bitmap) error {
+	if !slices.ContainsFunc(w.records, func(l located) bool { return !done.has(l.head.index) }) {
+		return nil
+	}
+	f, err := fsys.OpenFile(segmentName(w.use.number), os.O_RDONLY, 0)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Datasync(), f.Close())
 }
 
 // tell passes on what one segment holds.

@@ -76,7 +76,8 @@
 //
 //	File    log, flush; message, flush; flush the directory; then the journal's mark
 //	Append  line, flush
-//	Move    log to the new place, flush; message to the new place, flush
+//	Move    link the log in the new place, flush, remove it from the old, flush;
+//	        the same with the message
 //	Remove  "finished" into the log, flush; remove the message, flush the
 //	        directory; remove the log
 //

@@ -1,6 +1,7 @@
 package spool
 
 import (
+	"errors"
 	"fmt"
 
 	"filbert/pkg/queueid"
@@ -39,17 +40,22 @@ func (s *Spool) move(id queueid.ID, from, to Queue) error {
 	return s.carry(messageName(from, id), messageName(to, id), id, from, to)
 }
 
-// carry renames one file between the queues and makes that durable.
+// carry takes one file to the other queue, durably. Not by one rename: the file
+// systems that journal names make that atomic, but where another process flushes
+// the old directory at the same time nothing but that promise would keep the
+// file from being left under neither name. Two names at a time need no promise.
 func (s *Spool) carry(oldName, newName string, id queueid.ID, from, to Queue) error {
-	if err := s.fs.Rename(oldName, newName); err != nil {
+	if err := s.fs.Link(oldName, newName); err != nil {
 		return err
 	}
-	// A crash here may leave the file under either name or under both.
-	// The new name is flushed first: were the old one's removal made durable
-	// before, the file could be left under none.
+	// A crash here leaves the file under its old name, or under both (S4').
 	if err := s.fs.SyncDir(shardDir(to, id)); err != nil {
+		return errors.Join(err, s.remove(newName)) // it stays where it was
+	}
+	if err := s.fs.Remove(oldName); err != nil {
 		return err
 	}
+	// A crash here may bring the old name back: again both (S4').
 	return s.fs.SyncDir(shardDir(from, id))
 }
 

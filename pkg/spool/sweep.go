@@ -131,7 +131,7 @@ func (s *Spool) mend(rep *SweepReport, id queueid.ID, t *trace) error {
 	case !t.message[Deferred] && !t.message[Hold]:
 		return s.mendLoneLogs(rep, id, t)
 	case t.message[Deferred] && t.message[Hold]:
-		// S4', cut in the second half of a move: both names are one file.
+		// S4', cut while the message was carried: both names are one file.
 		// Held is the safe reading: an administrator sees it and can act,
 		// while an attempt can't be taken back.
 		rep.Moved++
@@ -148,7 +148,7 @@ func (s *Spool) mend(rep *SweepReport, id queueid.ID, t *trace) error {
 	o := q.other()
 	switch {
 	case t.log[q] && t.log[o]:
-		// S4', the old name of the log came back.
+		// S4', cut while the log was carried.
 		rep.Moved++
 		return s.keepOne(logName(q, id), logName(o, id), id, q)
 	case t.log[o]:
