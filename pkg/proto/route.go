@@ -100,11 +100,19 @@ type User struct {
 // Kind is KindRouteAnswer.
 func (*RouteAnswer) Kind() uint16 { return KindRouteAnswer }
 
-// EncodeTo appends the message.
+// EncodeTo appends the message. A list of hosts that several leaves share (the
+// same slice) crosses once: a mailing list has thousands of leaves and few
+// domains.
 func (m *RouteAnswer) EncodeTo(e *wire.Encoder) {
+	lists, at := distinctHosts(m.Leaves)
+	e.Count(len(lists))
+	for _, hosts := range lists {
+		encodeHosts(e, hosts)
+	}
 	e.Count(len(m.Leaves))
 	for i := range m.Leaves {
 		m.Leaves[i].encodeTo(e)
+		e.U32(at[i])
 	}
 	e.Count(len(m.Trace))
 	for _, line := range m.Trace {
@@ -114,14 +122,50 @@ func (m *RouteAnswer) EncodeTo(e *wire.Encoder) {
 
 // DecodeFrom reads it.
 func (m *RouteAnswer) DecodeFrom(d *wire.Decoder) {
+	lists := make([][]Host, d.Count(envelope.MaxRecipients, 4))
+	for i := range lists {
+		lists[i] = decodeHosts(d)
+	}
 	m.Leaves = make([]Leaf, d.Count(envelope.MaxRecipients, 16))
 	for i := range m.Leaves {
 		m.Leaves[i].decodeFrom(d)
+		if n := d.U32(); n > uint32(len(lists)) {
+			d.Fail("hosts %d of %d", n, len(lists))
+		} else if n > 0 {
+			m.Leaves[i].Hosts = lists[n-1]
+		}
 	}
 	m.Trace = make([]string, d.Count(100_000, 4))
 	for i := range m.Trace {
 		m.Trace[i] = d.String(4096)
 	}
+}
+
+// distinctHosts gives the lists of hosts of some leaves, each once, and for
+// each leaf the place of its list, counted from 1; 0 is no hosts.
+func distinctHosts(leaves []Leaf) (lists [][]Host, at []uint32) {
+	at = make([]uint32, len(leaves))
+	var known map[*Host]uint32
+	for i := range leaves {
+		hosts := leaves[i].Hosts
+		if len(hosts) == 0 {
+			continue
+		}
+		if n := known[&hosts[0]]; n > 0 && len(lists[n-1]) == len(hosts) {
+			at[i] = n
+			continue
+		}
+		lists = append(lists, hosts)
+		at[i] = uint32(len(lists))
+		if len(leaves) == 1 {
+			break
+		}
+		if known == nil {
+			known = make(map[*Host]uint32)
+		}
+		known[&hosts[0]] = at[i]
+	}
+	return lists, at
 }
 
 func (l *Leaf) encodeTo(e *wire.Encoder) {
@@ -135,7 +179,6 @@ func (l *Leaf) encodeTo(e *wire.Encoder) {
 	e.String(l.By)
 	e.String(l.Transport)
 	e.String(l.NextHop)
-	encodeHosts(e, l.Hosts)
 	encodeUser(e, l.User)
 	e.String(l.Detail)
 }
@@ -150,7 +193,6 @@ func (l *Leaf) decodeFrom(d *wire.Decoder) {
 	l.By = d.String(maxName)
 	l.Transport = d.String(maxName)
 	l.NextHop = d.String(maxName)
-	l.Hosts = decodeHosts(d)
 	l.User = decodeUser(d)
 	l.Detail = d.String(maxName)
 }

@@ -84,6 +84,11 @@ func read(m *dns.Msg, q question) answer {
 		if h.Rrtype != q.typ || h.Class != dns.ClassINET || !sameName(h.Name, owner) {
 			continue
 		}
+		if h.Rdlength == 0 {
+			// Dynamic updates have such records, no answer does; the library
+			// lets them pass.
+			return answer{err: q.fail(BadAnswer, "record without data")}
+		}
 		found++
 		a.ttl = min(a.ttl, ttlOf(h))
 		if !a.take(rr) {
@@ -177,7 +182,7 @@ func (a *answer) take(rr dns.RR) bool {
 func (a *answer) takeAddr(ip []byte) bool {
 	addr, ok := netip.AddrFromSlice(ip)
 	if !ok {
-		return false // a record without data, as dynamic updates use
+		return false
 	}
 	// An IPv4 address in IPv6 clothes would pass a check against 127.0.0.0/8.
 	a.addrs = append(a.addrs, addr.Unmap())

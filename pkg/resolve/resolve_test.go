@@ -171,20 +171,20 @@ func TestOnlyUselessMXIsAnAnswerWithoutRecords(t *testing.T) {
 	}
 }
 
-func TestAddressesWithoutDataAreNoAddresses(t *testing.T) {
+func TestRecordsOfTheWrongLengthAreBadAnswers(t *testing.T) {
 	s := serve(t, "!raw a.example. A\n!raw a3.example. A c00002\n!raw a5.example. A c000020101\n")
 	r := open(t, quick, s)
 	for _, name := range []string{"a.example", "a3.example", "a5.example"} {
-		if a, err := r.LookupAddr(t.Context(), name); err == nil {
-			t.Errorf("%s: got %v", name, a)
+		if a, err := r.LookupAddr(t.Context(), name); err == nil || kindOf(t, err) != resolve.BadAnswer {
+			t.Errorf("%s: got %v, %v", name, a, err)
 		}
 	}
 }
 
 func TestShortMXDataIsABadAnswer(t *testing.T) {
-	s := serve(t, "!raw m.example. MX 00\n!raw n.example. MX 000aff\n")
+	s := serve(t, "!raw m.example. MX 00\n!raw n.example. MX 000aff\n!raw o.example. MX\n")
 	r := open(t, quick, s)
-	for _, name := range []string{"m.example", "n.example"} {
+	for _, name := range []string{"m.example", "n.example", "o.example"} {
 		if _, err := r.LookupMX(t.Context(), name); kindOf(t, err) != resolve.BadAnswer {
 			t.Errorf("%s: got %v", name, err)
 		}

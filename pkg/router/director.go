@@ -1,0 +1,167 @@
+package router
+
+import (
+	"fmt"
+	"strings"
+
+	"filbert/pkg/envelope"
+	"filbert/pkg/mailaddr"
+	"filbert/pkg/outcome"
+	"filbert/pkg/pattern"
+	"filbert/pkg/proto"
+	"filbert/pkg/settings"
+	"filbert/pkg/untrusted"
+)
+
+// decision is what a director or router says of an address.
+type decision uint8
+
+const (
+	declined   decision = iota // not mine: ask the next
+	taken                      // deliver as the leaf says
+	redirected                 // by its children
+	decided                    // failed, deferred or done: the verdict
+)
+
+// said is a director's whole answer.
+type said struct {
+	decision decision
+	why      string // for the explanation
+	leaf     proto.Leaf
+	children []node
+	verdict  outcome.Outcome
+}
+
+// directs is what a driver does.
+type directs interface {
+	direct(q *query, n *node) said
+}
+
+// director is one entry of the configuration.
+type director struct {
+	set      settings.Director
+	domains  pattern.List
+	locals   pattern.List
+	errorsTo *mailaddr.Address
+	driver   directs
+}
+
+func (r *rules) compileDirectors() error {
+	for i := range r.settings.Directors {
+		d := &director{set: r.settings.Directors[i]}
+		if err := r.compileDirector(d); err != nil {
+			return fmt.Errorf("director %s: %w", d.set.Name, err)
+		}
+		r.directors = append(r.directors, d)
+	}
+	return nil
+}
+
+func (r *rules) compileDirector(d *director) (err error) {
+	if d.domains, err = pattern.CompileList(d.set.Domains, pattern.Domains); err != nil {
+		return fmt.Errorf("domains: %w", err)
+	}
+	if d.locals, err = pattern.CompileList(d.set.LocalParts, pattern.LocalParts); err != nil {
+		return fmt.Errorf("local_parts: %w", err)
+	}
+	if d.set.ErrorsTo != "" {
+		a, err := mailaddr.ParseLocalOrMailbox(untrusted.From(d.set.ErrorsTo))
+		if err == nil && a.Domain() == "" {
+			a, err = a.WithDomain(r.home)
+		}
+		if err != nil {
+			return fmt.Errorf("errors_to: %w", err)
+		}
+		d.errorsTo = &a
+	}
+	switch d.set.Driver {
+	case "aliasfile":
+		d.driver = newAliasFile(r, d)
+	case "user":
+		d.driver, err = newUsers(r, d)
+	case "smartuser":
+		d.driver, err = newSmartUser(d)
+	default:
+		err = fmt.Errorf("driver %q is not known", d.set.Driver)
+	}
+	return err
+}
+
+// mismatch says which condition an address does not meet, "" if it meets all.
+func (d *director) mismatch(a mailaddr.Address) string {
+	if !d.domains.Empty() && !d.domains.Match(a.Domain()) {
+		return "domains does not match"
+	}
+	if !d.locals.Empty() && !d.locals.Match(a.Local()) {
+		return "local_parts does not match"
+	}
+	return ""
+}
+
+// candidate is a local part to look for: the whole one, or what stands before
+// the separator, and then what stands behind it.
+type candidate struct {
+	addr   mailaddr.Address
+	detail string
+}
+
+// candidates gives the whole local part and then, if there is a separator in
+// it, its beginning.
+func candidates(a mailaddr.Address, separator string) []candidate {
+	list := []candidate{{addr: a}}
+	if separator == "" {
+		return list
+	}
+	base, detail, found := strings.Cut(a.Local(), separator)
+	if !found || base == "" {
+		return list
+	}
+	short, err := a.WithLocal(base)
+	if err != nil {
+		return list
+	}
+	return append(list, candidate{short, detail})
+}
+
+// child makes a recipient that takes the place of n, as RFC 3461, section
+// 5.2.7 wants its parameters: those of an alias pass on, but for the report of
+// success when there are several to share it; a list with an owner is an end of
+// its own.
+func (n *node) child(errorsTo *mailaddr.Address, siblings int) node {
+	c := node{rcpt: n.rcpt, root: n.root, expanded: true, depth: n.depth + 1, fallback: n.fallback}
+	c.rcpt.Lineage = n.lineage()
+	if errorsTo != nil {
+		c.rcpt.ErrorsTo = errorsTo
+		c.rcpt.Notify, c.rcpt.OrigType, c.rcpt.Orig = 0, "", untrusted.Text{}
+		return c
+	}
+	if siblings > 1 && c.rcpt.Notify.Has(envelope.NotifySuccess) {
+		if c.rcpt.Notify &^= envelope.NotifySuccess; c.rcpt.Notify == 0 {
+			c.rcpt.Notify = envelope.NotifyNever
+		}
+	}
+	return c
+}
+
+// lineage is n's with n itself: what its children have. Siblings share it.
+func (n *node) lineage() []mailaddr.Address {
+	if n.passed == nil {
+		n.passed = append(append(make([]mailaddr.Address, 0, len(n.rcpt.Lineage)+1), n.rcpt.Lineage...), n.addr)
+	}
+	return n.passed
+}
+
+// descends tells whether an address is among n's ancestors.
+func (n *node) descends(a mailaddr.Address) bool {
+	for _, up := range n.rcpt.Lineage {
+		if sameLocal(up, a) {
+			return true
+		}
+	}
+	return false
+}
+
+// sameLocal compares local addresses: our own local parts do not mind case.
+func sameLocal(a, b mailaddr.Address) bool {
+	return a.Domain() == b.Domain() && strings.EqualFold(a.Local(), b.Local())
+}

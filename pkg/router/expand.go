@@ -1,0 +1,209 @@
+package router
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"filbert/pkg/envelope"
+	"filbert/pkg/mailaddr"
+	"filbert/pkg/outcome"
+	"filbert/pkg/proto"
+)
+
+// seenKey is what is expanded once in a tree.
+type seenKey struct {
+	addr   mailaddr.Address
+	exempt bool // an alias of its own ancestors: only other directors are asked
+}
+
+// expand grows the tree of one recipient, depth first, without recursion: how
+// deep it gets is decided by files.
+func (q *query) expand(root node) {
+	mark := len(q.leaves)
+	stack := []node{root}
+	seen := map[seenKey]bool{}
+	limit := q.rules.settings.Limits.Expansion
+	if limit <= 0 {
+		limit = envelope.MaxRecipients
+	}
+	for pushed := 1; len(stack) > 0; {
+		n := stack[len(stack)-1]
+		stack = stack[:len(stack)-1]
+		children := q.step(&n, seen)
+		pushed += len(children)
+		if len(q.leaves)-mark+len(stack)+len(children) > limit || pushed > 4*limit+1000 {
+			q.overflow(mark, &root, &n, limit)
+			return
+		}
+		q.leaves = slices.Grow(q.leaves, len(children))
+		for i := len(children) - 1; i >= 0; i-- {
+			stack = append(stack, children[i])
+		}
+	}
+	if len(q.leaves) == mark {
+		// Every branch led to an address that had been expanded before, which
+		// only an address that stands for nothing but itself can do.
+		q.verdict(&root, q.loop(&root))
+	}
+}
+
+// step does one address: it adds a leaf, or gives children.
+func (q *query) step(n *node, seen map[seenKey]bool) []node {
+	q.trace.at(n.depth)
+	if n.rcpt.Kind != envelope.TargetAddress {
+		q.target(n)
+		return nil
+	}
+	n.addr = q.rules.qualified(n.rcpt.Address)
+	if !q.rules.isLocal(n.addr.Domain()) {
+		q.await(n)
+		return nil
+	}
+	if len(n.rcpt.Lineage) >= envelope.MaxLineage {
+		q.verdict(n, outcome.Fail(outcome.Loop, statusLoop, "aliases nested more than %d deep: %s", envelope.MaxLineage, chain(n)))
+		return nil
+	}
+	k := seenKey{addr: lowered(n.addr), exempt: n.descends(n.addr)}
+	if seen[k] {
+		q.trace.add("%s", n.addr)
+		q.trace.at(n.depth + 1)
+		q.trace.add("already in this tree")
+		return nil
+	}
+	seen[k] = true
+	return q.direct(n)
+}
+
+// qualified gives a bare name the domain of this machine.
+func (r *rules) qualified(a mailaddr.Address) mailaddr.Address {
+	if a.Domain() != "" {
+		return a
+	}
+	if full, err := a.WithDomain(r.home); err == nil {
+		return full
+	}
+	return a
+}
+
+func lowered(a mailaddr.Address) mailaddr.Address {
+	if lower, err := a.WithLocal(strings.ToLower(a.Local())); err == nil {
+		return lower
+	}
+	return a
+}
+
+// direct offers n to the directors in order.
+func (q *query) direct(n *node) []node {
+	q.trace.add("%s", n.addr)
+	q.trace.at(n.depth + 1)
+	for _, d := range q.rules.directors {
+		if why := d.mismatch(n.addr); why != "" {
+			q.trace.add("director %s (%s): declined: %s", d.set.Name, d.set.Driver, why)
+			continue
+		}
+		s := d.driver.direct(q, n)
+		q.explain(d, &s)
+		switch s.decision {
+		case taken:
+			s.leaf.By = d.set.Name
+			q.add(n, s.leaf)
+			return nil
+		case redirected:
+			return s.children
+		case decided:
+			q.settle(n, d.set.Name, s.verdict)
+			return nil
+		}
+	}
+	return q.nobody(n)
+}
+
+func (q *query) explain(d *director, s *said) {
+	if !q.trace.on() {
+		return
+	}
+	who := fmt.Sprintf("director %s (%s)", d.set.Name, d.set.Driver)
+	switch s.decision {
+	case declined:
+		q.trace.add("%s: declined: %s", who, s.why)
+	case taken:
+		q.trace.add("%s: took: %s", who, s.why)
+		q.explainLeaf(&s.leaf)
+	case redirected:
+		q.trace.add("%s: took: %s", who, s.why)
+	case decided:
+		q.trace.add("%s: %s: %s %s: %s", who, s.verdict.Class, s.verdict.Kind, s.verdict.Status, s.verdict.Text.ForTerminal())
+	}
+}
+
+func (q *query) explainLeaf(l *proto.Leaf) {
+	text := "  transport " + l.Transport
+	if l.User != nil {
+		text += fmt.Sprintf(", user %s (uid %d, gid %d, home %s)", l.User.Name, l.User.UID, l.User.GID, l.User.Home)
+	}
+	if l.Detail != "" {
+		text += ", detail " + l.Detail
+	}
+	q.trace.add("%s", text)
+}
+
+// nobody ends an address that no director took.
+func (q *query) nobody(n *node) []node {
+	if strings.EqualFold(n.addr.Local(), "postmaster") {
+		return q.toPostmaster(n, "no director took it")
+	}
+	if len(n.rcpt.Lineage) > 0 && n.descends(n.addr) {
+		q.trace.add("no director took it: loop")
+		q.verdict(n, q.loop(n))
+		return nil
+	}
+	q.trace.add("no director took it: unknown user")
+	q.verdict(n, outcome.Fail(outcome.UnknownUser, statusUnknown, "there is no user %s here", n.addr))
+	return nil
+}
+
+func (q *query) loop(n *node) outcome.Outcome {
+	return outcome.Fail(outcome.Loop, statusLoop, "aliases that lead in a circle: %s", chain(n))
+}
+
+// overflow takes back the whole tree: a part of a list would look like all of
+// it, and a later attempt could not tell who had the message.
+func (q *query) overflow(mark int, root, at *node, limit int) {
+	for domain, list := range q.remote {
+		kept := list[:0]
+		for _, i := range list {
+			if i < mark {
+				kept = append(kept, i)
+			}
+		}
+		if q.remote[domain] = kept; len(kept) == 0 {
+			delete(q.remote, domain)
+		}
+	}
+	q.leaves = q.leaves[:mark]
+	o := outcome.Defer(outcome.Policy, statusExpansion, "%s expands to more than %d recipients (limits.expansion), by way of %s",
+		root.addr, limit, chain(at))
+	q.trace.add("%s", o.Text.ForTerminal())
+	q.rules.tell("expanding "+root.addr.String(), fmt.Errorf("more than %d recipients (limits.expansion)", limit))
+	q.verdict(root, o)
+}
+
+// maxChain is how many addresses of a chain are shown at each of its ends.
+const maxChain = 5
+
+// chain is how an address was come to, for people.
+func chain(n *node) string {
+	all := n.lineage()
+	var words []string
+	for i, a := range all {
+		if i >= maxChain && i < len(all)-maxChain {
+			if i == maxChain {
+				words = append(words, "...")
+			}
+			continue
+		}
+		words = append(words, a.String())
+	}
+	return strings.Join(words, " -> ")
+}

@@ -1,0 +1,184 @@
+package router
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"strconv"
+	"strings"
+	"time"
+
+	"filbert/pkg/lookup"
+	"filbert/pkg/mailaddr"
+	"filbert/pkg/outcome"
+	"filbert/pkg/route"
+)
+
+// maxNextHop is what proto allows for a next hop.
+const maxNextHop = 255
+
+// mxRouter is the driver `mx`.
+type mxRouter struct{ *remote }
+
+func (m *mxRouter) route(ctx context.Context, domain string, a mailaddr.Address, t *trace) answered {
+	if _, literal := a.IsLiteral(); literal {
+		return answered{why: "an address literal has no MX records"}
+	}
+	plan, expires, verdict := m.mx.hosts(ctx, domain, m.mx.rules.own, m.mx.port, t)
+	if verdict.Class != 0 {
+		return answered{decision: decided, verdict: verdict, expires: expires}
+	}
+	return answered{decision: taken, plan: plan, nextHop: domain, expires: expires}
+}
+
+// literalRouter is the driver `literal` (RFC 5321, section 4.1.3).
+type literalRouter struct{ *remote }
+
+func (l *literalRouter) route(_ context.Context, domain string, a mailaddr.Address, _ *trace) answered {
+	ip, ok := a.IsLiteral()
+	if !ok {
+		return answered{why: "no address literal"}
+	}
+	plan, verdict := route.Make(domain, []route.Found{foundAddr(domain, ip)}, l.mx.port, l.mx.rules.own)
+	if verdict.Class != 0 {
+		return answered{decision: decided, verdict: verdict}
+	}
+	return answered{decision: taken, plan: plan, nextHop: domain}
+}
+
+func foundAddr(name string, ip netip.Addr) route.Found {
+	f := route.Found{Exchanger: route.Exchanger{Host: name}}
+	if ip.Is4() {
+		f.V4 = []netip.Addr{ip}
+	} else {
+		f.V6 = []netip.Addr{ip}
+	}
+	return f
+}
+
+// smartHost is the driver `smarthost`: everything goes to some hosts.
+type smartHost struct {
+	*remote
+	specs []route.Spec
+}
+
+func newSmartHost(rt *remote) (*smartHost, error) {
+	if len(rt.set.Hosts) == 0 {
+		return nil, errors.New("hosts names none")
+	}
+	specs, err := parseSpecs(rt.set.Hosts)
+	return &smartHost{rt, specs}, err
+}
+
+func parseSpecs(list []string) ([]route.Spec, error) {
+	specs := make([]route.Spec, len(list))
+	for i, s := range list {
+		var err error
+		if specs[i], err = route.ParseSpec(s); err != nil {
+			return nil, err
+		}
+	}
+	return specs, nil
+}
+
+func (s *smartHost) route(ctx context.Context, _ string, _ mailaddr.Address, t *trace) answered {
+	return s.named(ctx, s.specs, t)
+}
+
+// tableRouter is the driver `table`.
+type tableRouter struct {
+	*remote
+	inline *lookup.Hosts
+	file   *lookup.File[*lookup.Hosts]
+}
+
+func (r *tableRouter) route(ctx context.Context, domain string, _ mailaddr.Address, t *trace) answered {
+	found, ok := r.inline.Find(domain)
+	where := "map"
+	if !ok && r.file != nil {
+		table, err := r.file.Get(r.mx.rules.world.Now())
+		if err != nil {
+			return r.unreadable(err)
+		}
+		found, ok = table.Find(domain)
+		where = r.set.File + ":" + strconv.Itoa(found.Line)
+	}
+	if !ok {
+		return answered{why: "not in the table"}
+	}
+	t.add("  %s (%s): %s", found.Key, where, strings.Join(found.Hosts, " "))
+	specs, err := parseSpecs(found.Hosts)
+	if err != nil {
+		return r.unreadable(err) // the table was checked when it was read
+	}
+	return r.named(ctx, specs, t)
+}
+
+// named makes one plan of hosts that the administrator named, tried in turn.
+// One that can be found is enough. None is our own mistake, or DNS's, and no
+// reason to return mail.
+func (rt *remote) named(ctx context.Context, specs []route.Spec, t *trace) answered {
+	var plans []route.Plan
+	var expires time.Time
+	var missing outcome.Outcome
+	for _, s := range specs {
+		plan, end, verdict := rt.one(ctx, s, t)
+		expires = earlier(expires, end)
+		if verdict.Class != 0 {
+			t.add("  %s: %s", s, verdict.Text.ForTerminal())
+			if missing.Class == 0 {
+				missing = route.Unconfigured(rt.set.Name, s.String(), errors.New(verdict.Text.ForTerminal()))
+			}
+			continue
+		}
+		plans = append(plans, plan)
+	}
+	plan := route.Join(plans...)
+	if plan.Len() == 0 {
+		return answered{decision: decided, verdict: missing}
+	}
+	return answered{decision: taken, plan: plan, nextHop: hopOf(specs), expires: expires}
+}
+
+func (rt *remote) one(ctx context.Context, s route.Spec, t *trace) (route.Plan, time.Time, outcome.Outcome) {
+	own, port := rt.mx.rules.own.Anywhere(), rt.mx.port
+	if s.Port != 0 {
+		port = s.Port
+	}
+	switch {
+	case s.Addr.IsValid():
+		plan, verdict := route.Make(s.String(), []route.Found{foundAddr("["+s.Addr.String()+"]", s.Addr)}, port, own)
+		return plan, time.Time{}, verdict
+	case s.MX:
+		return rt.mx.hosts(ctx, s.Host, own, port, t)
+	}
+	return rt.mx.direct(ctx, s.Host, own, port, t)
+}
+
+// hopOf names the hosts for limits and grouping: mail for the same list may
+// share connections, whatever its domain.
+func hopOf(specs []route.Spec) string {
+	words := make([]string, len(specs))
+	for i, s := range specs {
+		words[i] = s.String()
+	}
+	hop := strings.Join(words, " ")
+	if len(hop) > maxNextHop {
+		hop = words[0]
+	}
+	return hop
+}
+
+// cutLast cuts at the last separator.
+func cutLast(s, sep string) (before, after string, found bool) {
+	i := strings.LastIndex(s, sep)
+	if i < 0 {
+		return s, "", false
+	}
+	return s[:i], s[i+len(sep):], true
+}
+
+func parsePort(s string) (uint16, error) {
+	n, err := strconv.ParseUint(s, 10, 16)
+	return uint16(n), err
+}
