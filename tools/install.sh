@@ -18,11 +18,18 @@ fill() {
 }
 
 # own PATH OWNER GROUP MODE: chown takes set-id bits away, so the mode comes last.
+# A program is never set-id for another owner than it is meant for.
 own() {
-	if [ "$(id -u)" = 0 ] && [ "$2" != - ]; then
-		chown "$2:$3" "$1" 2>/dev/null || missing="$missing $2:$3"
+	mode=$4
+	if [ "$2" != - ]; then
+		if [ "$(id -u)" != 0 ]; then
+			mode=${mode#[1-7]}
+		elif ! chown "$2:$3" "$1" 2>/dev/null; then
+			missing="$missing $2:$3"
+			mode=${mode#[1-7]}
+		fi
 	fi
-	[ "$4" = - ] || chmod "$4" "$1"
+	[ "$mode" = - ] || chmod "$mode" "$1"
 }
 
 while read -r kind path owner group mode _; do
