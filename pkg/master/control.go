@@ -1,0 +1,217 @@
+package master
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"os"
+	"slices"
+	"sync"
+	"time"
+
+	"filbert/pkg/envelope"
+	"filbert/pkg/event"
+	"filbert/pkg/ipc"
+	"filbert/pkg/mailaddr"
+	"filbert/pkg/proto"
+	"filbert/pkg/service/admin"
+	"filbert/pkg/untrusted"
+)
+
+// boardTimeout bounds a daemon's answer about what it is doing.
+const boardTimeout = 5 * time.Second
+
+// explainTimeout leaves time for the lookups that routing makes.
+const explainTimeout = 60 * time.Second
+
+func (m *Master) openControl() (*net.UnixListener, error) {
+	m.mu.Lock()
+	path := m.settings.Instance.Control(proto.ControlMaster)
+	m.mu.Unlock()
+	return bindPath(path, m.ids.administrators())
+}
+
+// serveControl answers the administrator (proto/control.go).
+func (m *Master) serveControl(ctx context.Context, l *net.UnixListener) {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /v1/status", m.getStatus)
+	mux.HandleFunc("POST /v1/explain", m.postExplain)
+	mux.HandleFunc("POST /v1/reload", m.postReload)
+	mux.HandleFunc("POST /v1/stop", m.postStop)
+	if err := admin.Serve(ctx, l, m.mayAdminister, mux); err != nil {
+		m.log.Emit(event.TroubleOf(0, "serving the control socket", err))
+	}
+}
+
+func (m *Master) getStatus(w http.ResponseWriter, r *http.Request) {
+	admin.Answer(w, http.StatusOK, m.status(r.Context(), r.URL.Query().Get("boards") == "1"))
+}
+
+func (m *Master) postReload(w http.ResponseWriter, _ *http.Request) {
+	result, err := m.reload()
+	if err != nil {
+		m.log.Emit(event.TroubleOf(0, "reloading", err))
+		result.Problems = append(result.Problems, err.Error())
+		admin.Answer(w, http.StatusUnprocessableEntity, result)
+		return
+	}
+	admin.Answer(w, http.StatusOK, result)
+}
+
+func (m *Master) postStop(w http.ResponseWriter, _ *http.Request) {
+	admin.Answer(w, http.StatusAccepted, struct{}{})
+	m.Stop()
+}
+
+func (m *Master) postExplain(w http.ResponseWriter, r *http.Request) {
+	var q proto.ExplainQuery
+	if err := admin.Decode(r, &q); err != nil {
+		admin.Fail(w, http.StatusBadRequest, err.Error(), "")
+		return
+	}
+	query, err := routeQuery(&q)
+	if err != nil {
+		admin.Fail(w, http.StatusBadRequest, err.Error(), "")
+		return
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), explainTimeout)
+	defer cancel()
+	var answer proto.RouteAnswer
+	if err := m.router.Call(ctx, query, &answer); err != nil {
+		status := http.StatusBadGateway
+		if errors.Is(err, context.DeadlineExceeded) {
+			status = http.StatusGatewayTimeout
+		}
+		admin.Fail(w, status, "router: "+err.Error(), "see mtactl status")
+		return
+	}
+	admin.Answer(w, http.StatusOK, explained(&answer))
+}
+
+// routeQuery is what router is asked for an ExplainQuery.
+func routeQuery(q *proto.ExplainQuery) (*proto.RouteQuery, error) {
+	rcpt, err := mailaddr.ParseLocalOrMailbox(untrusted.From(q.Address))
+	if err != nil {
+		return nil, err
+	}
+	var sender mailaddr.Address
+	if q.Sender != "" {
+		if sender, err = mailaddr.Parse(untrusted.From(q.Sender)); err != nil {
+			return nil, err
+		}
+	}
+	return &proto.RouteQuery{
+		Sender:     sender,
+		Recipients: []envelope.Recipient{{Address: rcpt}},
+		Explain:    true,
+	}, nil
+}
+
+// status gathers proto.Status.
+func (m *Master) status(ctx context.Context, boards bool) *proto.Status {
+	m.mu.Lock()
+	st := &proto.Status{
+		Version:      m.opts.Version,
+		Hostname:     m.settings.Hostname,
+		Instance:     m.settings.Instance.Dir,
+		PID:          os.Getpid(),
+		Started:      m.started,
+		State:        m.state,
+		ConfigLoaded: m.loaded,
+	}
+	for _, list := range [][]*binding{m.tcp, m.paths} {
+		for _, b := range list {
+			st.Listeners = append(st.Listeners, proto.ListenerStatus{
+				Name: b.info.Name, Address: b.info.Address, Service: string(b.service),
+			})
+		}
+	}
+	m.mu.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, boardTimeout)
+	defer cancel()
+	for _, sup := range m.order {
+		st.Services = append(st.Services, m.serviceStatus(ctx, sup, boards))
+	}
+	return st
+}
+
+func (m *Master) serviceStatus(ctx context.Context, s *supervisor, boards bool) proto.ServiceStatus {
+	st := s.status()
+	user := m.userOf(s.def)
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	s.each(func(c *child) {
+		p := proto.ProcessStatus{PID: c.pid(), User: user, Started: c.started, State: "running"}
+		if c.isDraining() {
+			p.State = "draining"
+		}
+		wg.Add(1)
+		go func() {
+			defer wg.Done()
+			if boards && c.isReady() {
+				p.Board = board(ctx, c.conn)
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			st.Processes = append(st.Processes, p)
+		}()
+	})
+	wg.Wait()
+	slices.SortFunc(st.Processes, func(a, b proto.ProcessStatus) int { return cmp.Compare(b.PID, a.PID) })
+	return st
+}
+
+// board asks a daemon what it is doing. One that does not answer shows nothing.
+func board(ctx context.Context, conn *ipc.Conn) []proto.BoardRow {
+	var b proto.Board
+	if conn.Call(ctx, &proto.BoardQuery{}, &b) != nil {
+		return nil
+	}
+	for i := range b.Rows {
+		// Addresses and our own words; a daemon that was taken over may say
+		// otherwise.
+		r := &b.Rows[i]
+		r.Phase = untrusted.From(r.Phase).ForTerminal()
+		r.ID = untrusted.From(r.ID).ForTerminal()
+		r.Peer = untrusted.From(r.Peer).ForTerminal()
+	}
+	return b.Rows
+}
+
+func (m *Master) userOf(def definition) string {
+	if !m.ids.separate {
+		return ""
+	}
+	if def.user == nil {
+		return "root"
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return def.user(&m.settings.Users)
+}
+
+// status is the supervisor's part of the answer.
+func (s *supervisor) status() proto.ServiceStatus {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	st := proto.ServiceStatus{Name: string(s.def.name), Restarts: s.restarts, LastExit: s.lastExit}
+	switch {
+	case s.stopping && s.current == nil:
+		st.State = "stopped"
+	case s.stopping:
+		st.State = "draining"
+	case s.current != nil:
+		st.State = running
+	case !s.wanted:
+		st.State = "idle"
+	default:
+		st.State = "backoff"
+		if !s.nextStart.IsZero() {
+			next := s.nextStart
+			st.NextStart = &next
+		}
+	}
+	return st
+}
