@@ -32,7 +32,7 @@ func (c *Cleanup) checkEnvelope(v *envelope.Envelope) *refusal {
 	switch {
 	case len(v.Recipients) == 0:
 		return permanent(554, 5, 1, "No valid recipients")
-	case v.Source != envelope.FromBounce && v.Source != envelope.FromLocal && len(v.Recipients) > c.settings.Load().Limits.Recipients:
+	case v.Source == envelope.FromSMTP && len(v.Recipients) > max(smtp.MinRecipients, c.settings.Load().Limits.Recipients):
 		return temporary(452, 5, 3, "Too many recipients")
 	}
 	for i := range v.Recipients {
