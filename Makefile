@@ -87,7 +87,7 @@ cover: ## coverage of the unit tests, as cover.html
 
 generate: ## the sample configuration and the documents made from the source
 	$(GO) generate ./...
-	$(GO) generate ./pkg/config
+	$(GO) generate ./pkg/config # the sample is made from the table that was just written
 
 install: build ## install under prefix (DESTDIR, prefix, libexecdir, sysconfdir, localstatedir)
 	DESTDIR='$(DESTDIR)' etc='$(sysconfdir)/filbert' spool='$(localstatedir)/spool/filbert' \

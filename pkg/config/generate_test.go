@@ -19,8 +19,8 @@ import (
 
 var update = flag.Bool("update", false, "write generated files and expected outputs anew")
 
-// TestGeneratedFilesAreUpToDate holds the documentation table and the sample
-// file against the comments in pkg/settings; with -update it writes them.
+// TestGeneratedFilesAreUpToDate holds the documentation table, the sample file
+// and the manual page against the comments in pkg/settings; with -update it writes them.
 func TestGeneratedFilesAreUpToDate(t *testing.T) {
 	if *update {
 		compareFile(t, "zdoc.go", docTable(t))
@@ -29,6 +29,7 @@ func TestGeneratedFilesAreUpToDate(t *testing.T) {
 	}
 	compareFile(t, "zdoc.go", docTable(t))
 	compareFile(t, "../../etc/filbert.toml.sample", []byte(Sample()))
+	compareFile(t, "../../doc/man/filbert.toml.5", []byte(manPage()))
 }
 
 func compareFile(t *testing.T, name string, want []byte) {
