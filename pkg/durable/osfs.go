@@ -208,6 +208,12 @@ func fileMode(mode uint32) fs.FileMode {
 // SyncDir implements FS.
 func (d *Dir) SyncDir(name string) error {
 	fd, err := d.openat2(name, unix.O_RDONLY|unix.O_DIRECTORY, 0)
+	if errors.Is(err, unix.EACCES) {
+		// We may make names in it but not list them (maildrop/, for pickup), and
+		// what can't be opened can't be flushed alone. The tree is on one file
+		// system, so all of that file system serves.
+		return pathError("sync directory", name, retry(func() error { return unix.Syncfs(d.fd()) }))
+	}
 	if err != nil {
 		return pathError("sync directory", name, err)
 	}
