@@ -16,8 +16,8 @@ type chat struct {
 	conn   net.Conn
 	end    time.Time // of the job's time; zero: none
 	parser smtp.ReplyParser
-	r, w   int // unread octets of in
-	in     [smtp.MaxServerReplyLine + 2]byte
+	r, w   int           // unread octets of in
+	in     [4 << 10]byte // more than a line; the parser knows the limit
 	sent   int64
 }
 

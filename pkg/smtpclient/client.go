@@ -12,6 +12,7 @@ import (
 	"filbert/pkg/proto"
 	"filbert/pkg/service"
 	"filbert/pkg/settings"
+	"filbert/pkg/untrusted"
 )
 
 // ticketCache is how many TLS sessions are remembered for resumption.
@@ -107,12 +108,18 @@ func (c *Client) session(ctx context.Context, t *target, want freshness, end tim
 			cause: err,
 		}
 	case s != nil:
-		s.target.name, s.end = t.name, end
+		s.end = end
+		if s.target.name != t.name {
+			s.target.name, s.label = t.name, t.label()
+		}
 		return s, true, nil
 	}
 	if s, f = c.open(ctx, t, end); f != nil {
 		c.pool.drop(t.key())
 		return nil, false, f
+	}
+	if c.log.Debugging() {
+		c.log.Emit(event.NoteOf(0, "connected", untrusted.From(s.label+" "+s.tls)))
 	}
 	return s, false, nil
 }

@@ -14,6 +14,8 @@ import (
 )
 
 var (
+	// errContent is wrapped by errors of reading our own copy of the message.
+	errContent     = errors.New("the message cannot be read")
 	errBareNewline = errors.New("content has a bare CR or LF")
 	errConvertible = errors.New("message can be converted")
 )
@@ -40,7 +42,26 @@ func (c *content) reader() io.Reader {
 	if c.file == nil {
 		return bytes.NewReader(c.inline)
 	}
-	return io.NewSectionReader(c.file, c.offset, c.size)
+	return &fileReader{io.NewSectionReader(c.file, c.offset, c.size), c.size}
+}
+
+// fileReader makes an error of a file that is shorter than the message, which
+// would else arrive as half of itself.
+type fileReader struct {
+	r    io.Reader
+	left int64
+}
+
+func (r *fileReader) Read(b []byte) (int, error) {
+	n, err := r.r.Read(b)
+	r.left -= int64(n)
+	switch {
+	case err == io.EOF && r.left > 0:
+		err = fmt.Errorf("%w: %w", errContent, io.ErrUnexpectedEOF)
+	case err != nil && err != io.EOF:
+		err = fmt.Errorf("%w: %w", errContent, err)
+	}
+	return n, err
 }
 
 // headerHas8Bit tells whether an octet above 127 stands in the header.

@@ -201,6 +201,18 @@ func TestTruncatedFileIsNeverDelivered(t *testing.T) {
 	}
 }
 
+func TestTruncatedFileIsNeverConverted(t *testing.T) {
+	sink := smtptest.Drink(t, smtptest.Options{Extensions: []string{"HELP"}})
+	job := newJob(to(sink.Addr()))
+	job.Has8Bit = true
+	f := inFile(t, job, "Subject: x\r\n\r\ngrüße\r\n")
+	job.Content.Size = 1 << 20
+	want(t, newClient(t).Deliver(context.Background(), job, []*os.File{f}), "deferred internal 4.3.0")
+	if sink.Count() != 0 {
+		t.Error("half a message arrived")
+	}
+}
+
 func TestReplyBeforeTheEndOfContentIsNotItsReply(t *testing.T) {
 	for name, script := range map[string]string{
 		"behind 354":        pipelined("250 ok", "250 ok", "250 ok", "") + `S~ 354 go\r\n250 2.0.0 ok\r\n` + "\nDRAIN",

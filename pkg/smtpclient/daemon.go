@@ -73,10 +73,13 @@ func (d *Daemon) Confinement(p *service.Process) privsep.Spec {
 func (d *Daemon) Serve(ctx context.Context, p *service.Process) error {
 	server := p.Accept(d.handle, ipc.ServerOptions{Credits: credits}, string(proto.Dispatch))
 	<-p.Draining()
-	err := server.Shutdown(ctx)
-	d.client.Close()
+	if err := server.Shutdown(ctx); err != nil {
+		// Out of time. What is left waits for servers; nobody waits for it.
+		return err
+	}
 	d.jobs.Wait()
-	return err
+	d.client.Close()
+	return nil
 }
 
 // handle decodes a job on the read loop and does it elsewhere. ctx is done when

@@ -80,6 +80,21 @@ func statusOf(k outcome.Kind) smtp.Status {
 	return smtp.Status{Class: 4, Subject: 4, Detail: 2}
 }
 
+// connectionFailure is a failure that the server had no words for.
+func connectionFailure(t *target, err error, doing string) *failure {
+	kind := kindOf(err)
+	status := statusOf(kind)
+	if kind == outcome.TimedOut && doing == connecting {
+		status = statusOf(outcome.Unreachable) // no answer, rather than a bad connection
+	}
+	return &failure{
+		out:   outcome.Defer(kind, status, "%s: %s while %s", t.label(), sayError(err), doing),
+		cause: fmt.Errorf("%s: %s: %w", t.label(), doing, err),
+	}
+}
+
+const connecting = "connecting"
+
 // sayError puts an error in the few words that a postmaster wants.
 func sayError(err error) string {
 	switch k := kindOf(err); {

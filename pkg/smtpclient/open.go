@@ -65,13 +65,14 @@ func (c *Client) open(ctx context.Context, t *target, end time.Time) (*session, 
 
 func (c *Client) openOnce(ctx context.Context, t *target, end time.Time, w how) (*session, *failure) {
 	row := c.board.Start()
-	row.Set("connecting", "", t.label())
+	label := t.label()
+	row.Set("connecting", "", label)
 	conn, err := c.dial(ctx, t)
 	if err != nil {
 		row.End()
-		return nil, connectionFailure(t, err, "connecting")
+		return nil, connectionFailure(t, err, connecting)
 	}
-	s := &session{target: *t, key: t.key(), link: newLink(conn), row: row, opened: time.Now()}
+	s := &session{target: *t, key: t.key(), link: newLink(conn), row: row, label: label, opened: time.Now()}
 	row.Set("greeting", "", "")
 	s.conn, s.end = s.link, end
 	if f := s.begin(c, w); f != nil {

@@ -176,7 +176,7 @@ func TestDrippingServerIsBoundedByTheJob(t *testing.T) {
 func TestWaitingForAPlaceEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newPool()
-		k := key{transport: "smtp", addr: piped}
+		k := key{addr: piped}
 		if s, err := p.take(t.Context(), k, 1, anySession, time.Now().Add(time.Hour)); s != nil || err != nil {
 			t.Fatal(s, err)
 		}
@@ -202,7 +202,7 @@ func TestWaitingForAPlaceEnds(t *testing.T) {
 func TestPlacePassesToWhoWaitedLongest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newPool()
-		k := key{transport: "smtp", addr: piped}
+		k := key{addr: piped}
 		take := func() { _, _ = p.take(t.Context(), k, 1, anySession, time.Now().Add(time.Hour)) }
 		take()
 		var order []int

@@ -258,3 +258,28 @@ func TestBoardHasARowForEachConnection(t *testing.T) {
 		t.Errorf("%d rows after a refused connection", n)
 	}
 }
+
+func TestNewSettingsHoldForTheNextJob(t *testing.T) {
+	srv := smtptest.Play(t, hello("PIPELINING")+first, strings.Replace(hello("PIPELINING"), "EHLO client.test", "EHLO new.test", 1)+first)
+	c := newClient(t)
+	want(t, deliver(t, c, newJob(to(srv.Addr()))), "delivered 250 2.0.0")
+	s := settings.Default()
+	s.Transports = map[string]settings.Transport{"smtp": {Driver: "smtp", HELO: "new.test"}}
+	if err := c.Configure(s); err != nil {
+		t.Fatal(err)
+	}
+	want(t, deliver(t, c, newJob(to(srv.Addr()))), "delivered 250 2.0.0")
+	c.Close()
+	srv.Wait()
+}
+
+func TestBadSettingsLeaveTheOldOnes(t *testing.T) {
+	sink := smtptest.Drink(t, smtptest.Options{})
+	c := newClient(t)
+	s := settings.Default()
+	s.Transports = map[string]settings.Transport{"smtp": {Driver: "smtp", SourceAddresses: []string{"here"}}}
+	if err := c.Configure(s); err == nil {
+		t.Fatal("taken")
+	}
+	want(t, deliver(t, c, newJob(to(sink.Addr()))), "delivered 250 2.0.0")
+}

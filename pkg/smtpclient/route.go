@@ -56,17 +56,18 @@ type target struct {
 	socket string
 }
 
-// key is what makes two connections interchangeable. The route's name stands
-// for source address, HELO name and time-outs.
+// key is what makes two connections interchangeable. The route stands for
+// source address, HELO name and time-outs; it is another one after a reload,
+// so that no message goes by settings that are no longer in force.
 type key struct {
-	transport string
-	addr      netip.AddrPort
-	socket    string
-	tls       tlsPolicy
+	route  *route
+	addr   netip.AddrPort
+	socket string
+	tls    tlsPolicy
 }
 
 func (t *target) key() key {
-	return key{t.route.name, t.addr, t.socket, tlsPolicy(t.route.conf.TLS)}
+	return key{t.route, t.addr, t.socket, tlsPolicy(t.route.conf.TLS)}
 }
 
 // label names the server in a text.

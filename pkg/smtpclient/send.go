@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"strconv"
 
 	"filbert/pkg/message"
@@ -15,7 +14,7 @@ import (
 // run takes a transaction to its end: it does what the transaction says, and
 // tells it what the server says.
 func (d *delivery) run(ctx context.Context, s *session, t *transaction) *failure {
-	s.row.Set("envelope", d.job.ID.String(), s.target.label())
+	s.row.Set("envelope", d.job.ID.String(), s.label)
 	src := source{content: &d.content, left: d.content.size}
 	for {
 		var act action
@@ -78,15 +77,12 @@ func (r *source) read(b []byte) error {
 	at := r.content.size - r.left
 	if r.content.file == nil {
 		copy(b, r.content.inline[at:])
-	} else if _, err := io.ReadFull(io.NewSectionReader(r.content.file, r.content.offset+at, r.left), b); err != nil {
+	} else if n, err := r.content.file.ReadAt(b, r.content.offset+at); n < len(b) {
 		return fmt.Errorf("%w: %w", errContent, err)
 	}
 	r.left -= int64(len(b))
 	return nil
 }
-
-// errContent is wrapped by errors of reading our own copy of the message.
-var errContent = errors.New("the message cannot be read")
 
 // sendContent sends what comes next: after 354 all of it, with BDAT a chunk.
 func (s *session) sendContent(t *transaction, src *source) *failure {

@@ -22,6 +22,7 @@ type session struct {
 	key    key
 	link   *link // below TLS, if any
 	row    *service.Row
+	label  string // target.label, which is asked for with every message
 	caps   smtp.Capabilities
 	tls    string // version in use, "" in clear
 	opened time.Time
@@ -60,14 +61,6 @@ func (s *session) hear(what step) (smtp.ServerReply, *failure) {
 func (s *session) failed(err error, doing string) *failure {
 	s.dead = true
 	return connectionFailure(&s.target, err, doing)
-}
-
-func connectionFailure(t *target, err error, doing string) *failure {
-	kind := kindOf(err)
-	return &failure{
-		out:   outcome.Defer(kind, statusOf(kind), "%s: %s while %s", t.label(), sayError(err), doing),
-		cause: fmt.Errorf("%s: %s: %w", t.label(), doing, err),
-	}
 }
 
 // sign adds who said it to an outcome in the server's words.
