@@ -13,8 +13,8 @@ import (
 	"filbert/pkg/queueid"
 )
 
-// lookPause is how long a full journal waits between two looks at the marks, so
-// that a flood of refused commits does not become a flood of reads.
+// lookPause is how long a full journal waits after a look at the marks that was
+// in vain, so that a flood of refused commits does not become a flood of reads.
 const lookPause = 50 * time.Millisecond
 
 // pool keeps the segments that the committer does not write at the moment: those
@@ -37,8 +37,8 @@ type pool struct {
 
 	// A round of keepReady answers all that was asked before it began.
 	asked, answered uint64
-	lookAt          time.Time // end of the last round
 	failure         error     // why the last round made no segment
+	vainAt          time.Time // the last look that somebody asked for in vain
 
 	// What Capacity wants to know of the committer's segment.
 	activeLeft int64
@@ -60,6 +60,9 @@ func (p *pool) next(internal bool) (*segment, error) {
 		for p.answered < ticket && !p.stopped {
 			p.changed.Wait()
 		}
+		if p.shortLocked() {
+			p.vainAt = time.Now()
+		}
 	}
 	switch {
 	case !p.shortLocked():
@@ -70,7 +73,8 @@ func (p *pool) next(internal bool) (*segment, error) {
 			s.reserved = true
 		}
 		return s, err
-	case p.failure != nil:
+	}
+	if p.failure != nil {
 		return nil, p.failure
 	}
 	return nil, ErrFull
@@ -80,7 +84,7 @@ func (p *pool) next(internal bool) (*segment, error) {
 func (p *pool) shortLocked() bool { return len(p.free) <= p.opt.Reserve }
 
 func (p *pool) worthLookingLocked() bool {
-	return !p.stopped && (p.failure == nil || time.Since(p.lookAt) > lookPause)
+	return !p.stopped && (p.failure == nil || time.Since(p.vainAt) > lookPause)
 }
 
 func (p *pool) askLocked() uint64 {
@@ -127,6 +131,7 @@ func (p *pool) roomy() bool {
 	}
 	if p.asked == p.answered && p.worthLookingLocked() {
 		p.askLocked()
+		p.vainAt = time.Now()
 	}
 	return false
 }
@@ -161,7 +166,7 @@ func (p *pool) keepReady() {
 		}
 		err := p.round()
 		p.mu.Lock()
-		p.answered, p.failure, p.lookAt = ticket, err, time.Now()
+		p.answered, p.failure = ticket, err
 		p.changed.Broadcast()
 		p.mu.Unlock()
 	}
