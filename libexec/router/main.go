@@ -1,4 +1,6 @@
-// Command router is run by master; see pkg/router.
+// Command router is run by master: address in, answer out. It reads the files
+// that decide where mail goes and asks the domain name system, and can do nothing
+// else. See pkg/router.
 package main
 
 import (

@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"go.uber.org/goleak"
 
 	"filbert/pkg/envelope"
 	"filbert/pkg/ipc"
@@ -25,8 +24,6 @@ import (
 	"filbert/pkg/settings"
 	"filbert/pkg/untrusted"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const passwd = `root:x:0:0:root:/root:/bin/sh
 alice:x:1000:100::/home/alice:/bin/sh
