@@ -75,6 +75,12 @@
 // index of the flush: what fails at or behind the beginning of the last flush was
 // torn; what fails before it had been acknowledged, and goes to corrupt/.
 //
+// A process that is killed leaves things in the page cache that the next one
+// reads and a power cut forgets. So nothing is acted upon that was only read:
+// Recover flushes a segment before it tells its undone records, OpenMarker has
+// marks that were not known as flushed written anew, and Open flushes the names
+// in incoming/ before it commits under them.
+//
 // A Writer that starts never appends to a segment that it finds. It takes fresh
 // ones and lets the old ones be until they are done. Marks of the last second
 // may be missing after a power cut: such a message may be delivered twice,

@@ -64,6 +64,9 @@
 // "Whole" means the message file and the first lines of its log: a file whose
 // log did not make it would not say to whom the message was delivered already.
 //
+// Resolve flushes what it finds whole (a killed process may have left it in the
+// page cache alone) before the caller's mark says that it is there.
+//
 // S1 is dropped by the journal's reader. S6 with its file is found by whoever
 // reads the log (qmgr when it builds its schedule, dispatch at an attempt) and
 // removed with Remove; the lone log of S6 by Sweep.
