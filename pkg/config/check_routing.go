@@ -20,7 +20,7 @@ var directorOptions = map[string][]string{
 	"file":           {"aliasfile", "user"},
 	"optional":       {"aliasfile", "user"},
 	"source":         {"user"},
-	"transport":      {"user"},
+	"transport":      {"user", "aliasfile"},
 	"pipe_transport": {"aliasfile"},
 	"file_transport": {"aliasfile"},
 	"allow_pipes":    {"aliasfile"},
@@ -30,6 +30,9 @@ var directorOptions = map[string][]string{
 	"separator":      {"user", "aliasfile"},
 	"errors_to":      {"aliasfile", "smartuser"},
 }
+
+// localTransports are the drivers that a director can hand mail to.
+var localTransports = []string{"maildir", "mbox", "pipe", "lmtp", "discard"}
 
 func (c *checker) checkDirectors() {
 	c.names("director", len(c.s.Directors), func(i int) string { return c.s.Directors[i].Name })
@@ -58,10 +61,13 @@ func (c *checker) directorDriver(path string, d *settings.Director) {
 		if d.File == "" {
 			c.bad(path+".file", "is missing: an aliasfile director reads a file", `write file = "aliases"`)
 		}
+		if d.Transport != "" {
+			c.transport(path+".transport", d.Transport, localTransports...)
+		}
 		c.transport(path+".pipe_transport", d.PipeTransport, "pipe")
 		c.transport(path+".file_transport", d.FileTransport, "mbox", "maildir")
 	case "user":
-		c.transport(path+".transport", d.Transport, "maildir", "mbox", "pipe", "lmtp", "discard")
+		c.transport(path+".transport", d.Transport, localTransports...)
 		if c.oneOf(path+".source", d.Source, "system", "table") && d.Source == "table" && d.File == "" {
 			c.bad(path+".file", "is missing: users from a table need the table", `write file = "users"`)
 		}

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"filbert/pkg/mailaddr"
+	"filbert/pkg/pattern"
 	"filbert/pkg/settings"
 )
 
@@ -25,11 +26,6 @@ func (c *checker) complete() {
 			s.Domains.Local = []string{"localhost"}
 		}
 	}
-	if !mentions(s.Domains.Local, s.Hostname) {
-		// Mail to the postmaster of this machine's own name must arrive
-		// (RFC 5321, section 4.5.1), whatever domains it serves.
-		s.Domains.Local = append(slices.Clone(s.Domains.Local), s.Hostname)
-	}
 	switch s.PrivilegeSeparation {
 	case "on":
 		s.Instance.Separate = true
@@ -40,9 +36,17 @@ func (c *checker) complete() {
 	c.completeRouting()
 }
 
-// mentions tells whether a list of patterns names a domain, be it to except it.
-func mentions(patterns []string, domain string) bool {
-	return slices.Contains(patterns, domain) || slices.Contains(patterns, "!"+domain)
+// takeOwnMail adds the hostname to the local domains: mail to the postmaster of
+// this machine's own name must arrive (RFC 5321, section 4.5.1), whatever
+// domains it serves. It goes in front, where no other pattern can hide it, and
+// after the checks, which tell of patterns by their places.
+func (c *checker) takeOwnMail() {
+	d, name := &c.s.Domains, c.s.Hostname
+	local, err := pattern.CompileList(d.Local, pattern.Domains)
+	if err != nil || local.Match(name) || slices.Contains(d.Local, "!"+name) {
+		return
+	}
+	d.Local = append([]string{name}, d.Local...)
 }
 
 func (c *checker) completeListen() {

@@ -86,6 +86,7 @@ func LoadAll(path string, inst settings.Instance) (*Loaded, error) {
 	c := &checker{report: rep, s: s, sources: l.Sources, main: path}
 	c.complete()
 	c.check()
+	c.takeOwnMail()
 	l.Problems = rep.sorted(files)
 	if n := Mistakes(l.Problems); n > 0 {
 		return l, fmt.Errorf("%s: %w", path, ErrInvalid)

@@ -286,10 +286,30 @@ func FuzzLoad(f *testing.F) {
 		c := &checker{report: rep, s: s, sources: l.Sources, main: "in.toml"}
 		c.complete()
 		c.check()
+		c.takeOwnMail()
 		for _, p := range rep.sorted(nil) {
 			if p.What == "" || p.Pos.File == "" {
 				t.Errorf("a problem without words or place: %+v", p)
 			}
 		}
 	})
+}
+
+func TestHostnameIsLocalUnlessItIsExcepted(t *testing.T) {
+	for list, want := range map[string]string{
+		`["a.example"]`:                       "mail.example a.example",
+		`["*"]`:                               "*",
+		`["mail.example"]`:                    "mail.example",
+		`["*.example"]`:                       "*.example",
+		`["!*.example", "*"]`:                 "mail.example !*.example *",
+		`["!mail.example", "a.example"]`:      "!mail.example a.example",
+		`[]`:                                  "mail.example",
+		`["/^mail/"]`:                         "/^mail/",
+		`["!lists.a.example", "*.a.example"]`: "mail.example !lists.a.example *.a.example",
+	} {
+		l := mustLoad(t, map[string]string{"filbert.toml": "hostname = \"mail.example\"\n[domains]\nlocal = " + list + "\n"})
+		if got := strings.Join(l.Settings.Domains.Local, " "); got != want {
+			t.Errorf("%s becomes %q, want %q", list, got, want)
+		}
+	}
 }

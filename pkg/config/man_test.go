@@ -18,7 +18,7 @@ func roff(text string) string {
 func manPage() string {
 	var b strings.Builder
 	b.WriteString(`.\" Generated from the comments in pkg/settings; do not edit.
-.TH FILBERT.TOML 5 "" "Filbert" "File formats"
+.TH FILBERT.TOML 5 2026 "Filbert" "File formats"
 .SH NAME
 filbert.toml \- configuration of the Filbert mail server
 .SH DESCRIPTION
@@ -53,7 +53,6 @@ an address or a network, in lists of networks
 .B !pattern
 an exception; it stands in front of what it is an exception from
 .SS Placeholders
-.PP
 {local_part} {domain} {detail} {user} {home} {mail} {sender} {recipient} {id}: each where
 its setting says so, and checked for the place where its value lands. There is no
 expression language and no shell.
@@ -62,11 +61,11 @@ expression language and no shell.
 	for _, d := range Docs() {
 		switch d.Type {
 		case "table":
-			fmt.Fprintf(&b, ".SS [%s]\n.PP\n%s\n", roff(d.Key), roff(d.Text))
+			fmt.Fprintf(&b, ".SS [%s]\n%s\n", roff(d.Key), roff(d.Text))
 		case "table, repeated":
-			fmt.Fprintf(&b, ".SS [[%s]], as many as wanted\n.PP\n%s\n", roff(d.Key), roff(d.Text))
+			fmt.Fprintf(&b, ".SS [[%s]], as many as wanted\n%s\n", roff(d.Key), roff(d.Text))
 		case "table by name":
-			fmt.Fprintf(&b, ".SS [%s]\n.PP\n%s\n", roff(d.Key), roff(d.Text))
+			fmt.Fprintf(&b, ".SS [%s]\n%s\n", roff(d.Key), roff(d.Text))
 		default:
 			fmt.Fprintf(&b, ".TP\n.B %s\n", roff(d.Key[strings.LastIndexByte(d.Key, '.')+1:]))
 			note := d.Type

@@ -26,7 +26,7 @@ var docs = map[string]string{
 	"Director.PipeTransport":       "pipe_transport and file_transport serve \"|command\" and \"/file\" of an alias.",
 	"Director.Separator":           "separator splits \"user+detail\"; \"\" turns it off.",
 	"Director.Source":              "source is \"system\" (the password file) or \"table\" (file) for user.",
-	"Director.Transport":           "transport names the transport for what this director accepts.",
+	"Director.Transport":           "transport names the transport for what this director accepts. For aliasfile: every name in the file is delivered by it, whatever the entries say (one script for a class of users).",
 	"Director.User":                "user runs pipes and writes files of this director, \"\" = nobody.",
 	"Domains":                      "Domains says for whom mail is taken. Patterns: exact names, \"*.domain\", \"/regular expression/\"; for trusted addresses and CIDR.",
 	"Domains.Local":                "local domains are handled by directors. Default: the hostname and localhost. The hostname is always one of them, unless \"!hostname\" says no.",

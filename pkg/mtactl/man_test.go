@@ -51,7 +51,7 @@ func roff(text string) string {
 func manPage(root *cobra.Command) string {
 	var b strings.Builder
 	b.WriteString(".\\\" Generated from the commands' help in pkg/mtactl; do not edit.\n")
-	b.WriteString(".TH MTACTL 8 \"\" \"Filbert\" \"System administration\"\n.SH NAME\nmtactl \\- " + roff(root.Short) + "\n")
+	b.WriteString(".TH MTACTL 8 2026 \"Filbert\" \"System administration\"\n.SH NAME\nmtactl \\- " + roff(root.Short) + "\n")
 	b.WriteString(".SH SYNOPSIS\n.B mtactl\n[\\-C DIR] COMMAND [options] [arguments]\n.SH DESCRIPTION\n" + roff(root.Long) + "\n")
 	b.WriteString(".SH COMMANDS\n")
 	for _, c := range root.Commands() {
@@ -83,7 +83,7 @@ the log
 }
 
 func manCommand(b *strings.Builder, c *cobra.Command) {
-	fmt.Fprintf(b, ".SS %s\n.PP\n", roff(strings.TrimPrefix(c.UseLine(), "mtactl ")))
+	fmt.Fprintf(b, ".SS %s\n", roff(strings.TrimPrefix(c.UseLine(), "mtactl ")))
 	if c.Long != "" {
 		b.WriteString(roff(c.Long) + "\n")
 	} else {

@@ -129,7 +129,9 @@ type Director struct {
 	Optional bool `toml:"optional" json:"optional"`
 	// Source is "system" (the password file) or "table" (File) for user.
 	Source string `toml:"source" json:"source"`
-	// Transport names the transport for what this director accepts.
+	// Transport names the transport for what this director accepts. For
+	// aliasfile: every name in the file is delivered by it, whatever the entries
+	// say (one script for a class of users).
 	Transport string `toml:"transport" json:"transport"`
 	// PipeTransport and FileTransport serve "|command" and "/file" of an alias.
 	PipeTransport string `toml:"pipe_transport" json:"pipe_transport"`
