@@ -22,6 +22,7 @@
 //	run/control/master      the administrator's socket (proto/control.go)
 //	run/control/qmgr        the same, handed to qmgr
 //	run/submit/cleanup      pickup's socket, handed to cleanup
+//	run/submit/name         the name that pickup gives to bare addresses
 //	run/empty               an empty directory, the root of most daemons
 //
 // # Signals

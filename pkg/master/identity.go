@@ -80,6 +80,11 @@ func makeRun(run string, ids *identities) error {
 	if err := os.MkdirAll(run, 0o755); err != nil {
 		return fmt.Errorf("make %s: %w", run, err)
 	}
+	if ids.separate { // others pass through to the directories that are theirs
+		if err := os.Chmod(run, 0o755); err != nil {
+			return fmt.Errorf("make %s: %w", run, err)
+		}
+	}
 	dirs := []struct {
 		name            string
 		own             ownership
@@ -97,6 +102,28 @@ func makeRun(run string, ids *identities) error {
 		if err := d.own.give(path, d.shared, d.private); err != nil {
 			return fmt.Errorf("make %s: %w", path, err)
 		}
+	}
+	return nil
+}
+
+// nameFile tells pickup, which reads no configuration, the name that bare
+// addresses get.
+const nameFile = "submit/name"
+
+// writeName leaves the host's name for pickup. The file is replaced whole: a
+// reader sees the old name or the new.
+func writeName(s *settings.Settings, ids *identities) error {
+	path := filepath.Join(s.Instance.Run, nameFile)
+	fresh := path + ".new"
+	err := os.WriteFile(fresh, []byte(s.Hostname+"\n"), 0o600)
+	if err == nil {
+		err = ids.submitters().give(fresh, 0o640, 0o600)
+	}
+	if err == nil {
+		err = os.Rename(fresh, path)
+	}
+	if err != nil {
+		return fmt.Errorf("write the name for pickup: %w", err)
 	}
 	return nil
 }

@@ -152,6 +152,9 @@ func (m *Master) bindAll(s *settings.Settings) error {
 	if err := m.install(s); err != nil {
 		return err
 	}
+	if err := writeName(s, m.ids); err != nil {
+		return err
+	}
 	if m.tcp, _, err = bindTCP(nil, s.Listen); err != nil {
 		return err
 	}

@@ -56,6 +56,10 @@ func (m *Master) reload() (*proto.ReloadResult, error) {
 	m.mu.Lock()
 	m.tcp = all
 	m.mu.Unlock()
+	if err := writeName(s, m.ids); err != nil {
+		result.Problems = append(result.Problems, err.Error())
+		m.log.Emit(event.TroubleOf(0, "reloading", err))
+	}
 	result.Restarted = m.spread(s, &result.Problems)
 	for _, b := range gone {
 		b.close()

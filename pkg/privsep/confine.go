@@ -107,6 +107,12 @@ func dropRoot(s Spec, report *Report) error {
 	if err := setCapabilities(nil); err != nil {
 		return err
 	}
+	if s.ParentDeath != 0 {
+		err := allThreads(unix.SYS_PRCTL, unix.PR_SET_PDEATHSIG, uintptr(s.ParentDeath), 0)
+		if err != nil {
+			return fmt.Errorf("set the parent's death signal: %w", err)
+		}
+	}
 	// The memory of one daemon is no business of another with the same uid.
 	return allThreads(unix.SYS_PRCTL, unix.PR_SET_DUMPABLE, 0, 0)
 }

@@ -3,6 +3,7 @@ package privsep
 import (
 	"fmt"
 	"strings"
+	"syscall"
 )
 
 // A Spec says what a process may still do after Confine. The zero value is
@@ -50,6 +51,10 @@ type Spec struct {
 
 	// Limits are the process's own resource limits.
 	Limits Limits
+
+	// ParentDeath is the signal that the parent asked the kernel to send when
+	// it ends: a change of user takes that away, and this asks again. 0 does not.
+	ParentDeath syscall.Signal
 
 	// Keep names the capabilities of a process that stays root. It must be
 	// empty when Identity is set: another user keeps none.

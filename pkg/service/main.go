@@ -137,6 +137,7 @@ func prepare(p *Process, d Daemon) (string, error) {
 	if start.Separate && spec.Identity == nil && start.UID != 0 {
 		spec.Identity = &privsep.Identity{UID: int(start.UID), GID: int(start.GID)}
 	}
+	spec.ParentDeath = syscall.SIGKILL // as master asked when it started us
 	report, err := privsep.Confine(spec)
 	if err != nil {
 		return "", err
