@@ -76,12 +76,18 @@ func (w *Writer) ensureActive(p *pending) error {
 	if w.active.takes(p) {
 		return nil
 	}
+	if w.active != nil && !w.active.takesAt(p, w.active.tail) {
+		// Full. It goes to the others before one of them is asked for, as it
+		// may itself be the next that is done.
+		w.pool.retireFull(w.active)
+		w.active = nil
+	}
 	next, err := w.pool.next(p.rec.Internal)
 	if err != nil {
 		return err
 	}
 	if w.active != nil {
-		w.pool.retireFull(w.active)
+		w.pool.retireFull(w.active) // of the reserve, and there is room again
 	}
 	w.active = next
 	return nil
@@ -104,7 +110,7 @@ func (w *Writer) fill(batch []*pending) int {
 	first := s.next
 	for i, p := range batch {
 		at := start + int64(len(w.buf))
-		if i > 0 && (!s.takesAt(p, at) || int64(len(w.buf))+p.length > maxFlush) {
+		if i > 0 && (!s.takes(p) || !s.takesAt(p, at) || int64(len(w.buf))+p.length > maxFlush) {
 			return i
 		}
 		w.encode(p, at, first)

@@ -140,6 +140,7 @@ func (p *pool) roomy() bool {
 func (p *pool) retireFull(s *segment) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.activeLeft = 0
 	p.live[s.use.number] = s
 }
 

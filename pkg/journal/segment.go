@@ -33,8 +33,9 @@ func (s *segment) takes(p *pending) bool {
 	return s != nil && (!s.reserved || p.rec.Internal) && s.takesAt(p, s.tail)
 }
 
+// takesAt says whether there is room for p at an offset.
 func (s *segment) takesAt(p *pending, at int64) bool {
-	return (!s.reserved || p.rec.Internal) && align(at+p.length, headerBlock) <= s.size && s.next < maxIndex
+	return align(at+p.length, headerBlock) <= s.size && s.next < maxIndex
 }
 
 // begin gives the segment to a new use, in memory alone.
