@@ -161,6 +161,7 @@ func sendAll(ts *testscript.TestScript, address, from string, to []string, text 
 		if err != nil {
 			return fmt.Errorf("message %d: %w", i+1, err)
 		}
+		worldOf(ts).queued = append(worldOf(ts).queued, id)
 		fmt.Fprintln(ts.Stdout(), id)
 		ts.Setenv("ID", id)
 		ts.Setenv("ID"+strconv.Itoa(i+1), id)

@@ -219,8 +219,12 @@ func (p *player) expect(c *dialogueConn, want string) error {
 	if err != nil {
 		return fmt.Errorf("got %q and %w", reply, err)
 	}
-	if last := reply[len(reply)-1]; !begins(last, want) {
+	last := reply[len(reply)-1]
+	if !begins(last, want) {
 		return fmt.Errorf("got %q", last)
+	}
+	if _, id, ok := strings.Cut(last, " queued as "); ok {
+		worldOf(p.ts).queued = append(worldOf(p.ts).queued, id)
 	}
 	return nil
 }

@@ -6,15 +6,18 @@ import (
 	"filbert/pkg/resolve/resolvetest"
 )
 
+// startDNS starts the script's name server. It always runs, so that no instance
+// asks another: without a zone no name exists.
+func (w *world) startDNS() (string, error) {
+	s, err := resolvetest.Start("127.0.0.1:0", "")
+	if err != nil {
+		return "", err
+	}
+	w.dns = s
+	return s.Addr().String(), nil
+}
+
 func dnsCommand(ts *testscript.TestScript, neg bool, args []string) {
 	usage(ts, !neg && len(args) == 1, "dns FILE")
-	w, zone := worldOf(ts), read(ts, args[0])
-	if w.dns != nil {
-		ts.Check(w.dns.SetZone(zone))
-		return
-	}
-	s, err := resolvetest.Start("127.0.0.1:0", zone)
-	ts.Check(err)
-	w.dns = s
-	ts.Setenv("DNS", s.Addr().String())
+	ts.Check(worldOf(ts).dns.SetZone(read(ts, args[0])))
 }

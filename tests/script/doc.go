@@ -40,8 +40,8 @@
 //
 // # The world
 //
-//	dns FILE                    start or change the name server, at $DNS (see
-//	                            pkg/resolve/resolvetest for the zone's language)
+//	dns FILE                    give the name server, at $DNS, a zone (see pkg/resolve/
+//	                            resolvetest); before that no name exists
 //	sink NAME [-lmtp] [-at IP | -unix PATH] [FILE]
 //	                            start a server at IP:$PORT that takes mail as the
 //	                            rules in FILE say (see sink.go) and keeps it in

@@ -105,6 +105,9 @@ func initialize(ts *testscript.TestScript, neg bool, args []string) {
 	if !contains(args, "--hostname") {
 		args = append([]string{"--hostname", "mail.test"}, args...)
 	}
+	if !contains(args, "--dns") {
+		args = append([]string{"--dns", ts.Getenv("DNS")}, args...)
+	}
 	mtactl(ts, neg, append([]string{"init"}, args...))
 	if !neg {
 		worldOf(ts).putEtc(ts)
@@ -126,8 +129,12 @@ func (w *world) putEtc(ts *testscript.TestScript) {
 		if err := os.MkdirAll(filepath.Dir(to), 0o700); err != nil {
 			return err
 		}
+		text := read(ts, path)
+		if rel == "filbert.toml" && !strings.Contains(text, ts.Getenv("DNS")) {
+			return errors.New("etc/filbert.toml must ask the name server ${DNS}, or it would ask the Internet")
+		}
 		// Renamed into place, since a running suite may read it.
-		if err := os.WriteFile(to+".new", []byte(read(ts, path)), 0o600); err != nil {
+		if err := os.WriteFile(to+".new", []byte(text), 0o600); err != nil {
 			return err
 		}
 		return os.Rename(to+".new", to)

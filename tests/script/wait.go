@@ -124,12 +124,16 @@ var (
 )
 
 // waitSettled waits until each message that the log says was received has also
-// left its first attempt behind.
+// left its first attempt behind. The log is a little late, so what the script
+// itself handed in must be there.
 func waitSettled(ts *testscript.TestScript, neg bool, args []string) {
 	usage(ts, !neg && len(args) == 0, "wait-settled")
 	w := worldOf(ts)
 	until(ts, func() (bool, string) {
 		open := map[string]bool{}
+		for _, id := range w.queued {
+			open[id] = true
+		}
 		text := w.log()
 		for line := range strings.Lines(text) {
 			if m := receivedLine.FindStringSubmatch(line); m != nil {

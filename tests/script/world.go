@@ -19,7 +19,7 @@ import (
 
 // patience is how long a script waits for something to happen. Long, because
 // it only matters to a script that fails.
-const patience = 60 * time.Second
+const patience = 30 * time.Second
 
 // world is all that belongs to one running script.
 type world struct {
@@ -34,6 +34,7 @@ type world struct {
 	listeners map[string]string // name: address
 	first     string            // the address of the first listener
 	exit      int               // of the last program
+	queued    []string          // ids that servers gave our messages
 }
 
 type worldKey struct{}
@@ -82,10 +83,14 @@ func setup(e *testscript.Env, bin string) error {
 	if err != nil {
 		return err
 	}
+	name, err := w.startDNS()
+	if err != nil {
+		return err
+	}
 	w.port = port
 	e.Values[worldKey{}] = w
 	for _, v := range []string{
-		fmt.Sprintf("PORT=%d", port), "MAIL=" + filepath.Join(w.inst, "mail"), "INST=" + w.inst,
+		fmt.Sprintf("PORT=%d", port), "DNS=" + name, "MAIL=" + filepath.Join(w.inst, "mail"), "INST=" + w.inst,
 		"BIN=" + bin, "USER=" + u.Username, "FILBERT_INSTANCE=" + w.inst, "TZ=UTC",
 	} {
 		name, value, _ := strings.Cut(v, "=")
@@ -217,8 +222,8 @@ func (w *world) log() string {
 // artefacts are what one wants to see of a script that failed.
 func (w *world) artefacts() string {
 	lines := strings.Split(strings.TrimSpace(w.log()), "\n")
-	if n := len(lines); n > 60 {
-		lines = lines[n-60:]
+	if n := len(lines); n > 40 {
+		lines = lines[n-40:]
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "the end of the log:\n%s\n", strings.Join(lines, "\n"))
