@@ -11,6 +11,7 @@ import (
 	"filbert/pkg/ledger"
 	"filbert/pkg/outcome"
 	"filbert/pkg/proto"
+	"filbert/pkg/smtp"
 	"filbert/pkg/spool"
 	"filbert/pkg/untrusted"
 )
@@ -97,10 +98,9 @@ func (d *Dispatcher) expire(f *flight) {
 		o := &f.outcomes[i]
 		if o.Temporary() && o.Kind != outcome.Busy && o.Kind != outcome.Internal {
 			o.Class = outcome.Failed
-			if o.Status.Class == 4 {
-				// RFC 3463, section 3.5: 4.4.7 and 5.4.7, delivery time expired.
-				o.Status.Class = 5
-			}
+			// Delivery time expired (RFC 3463, section 3.5). What the server
+			// said, with its code, stays beside it.
+			o.Status = smtp.Status{Class: 5, Subject: 4, Detail: 7}
 			o.Kind = outcome.Expired
 		}
 	}

@@ -2,6 +2,7 @@ package dsn
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -57,16 +58,25 @@ func (r *Request) recipientFields(b *strings.Builder, rc *envelope.Recipient, o 
 		field(b, "Remote-MTA", "dns; "+untrusted.From(o.Remote).ForHeader())
 	}
 	if !o.Text.IsEmpty() && r.What != Success {
-		kind := "x-filbert; "
-		if o.Remote != "" && o.Code != 0 {
-			kind = "smtp; "
-		}
-		field(b, "Diagnostic-Code", kind+o.Text.ForHeader())
+		field(b, "Diagnostic-Code", diagnosis(o))
 	}
 	field(b, "Last-Attempt-Date", message.FormatDate(r.Now))
 	if r.What == Delay && !r.GiveUpAt.IsZero() {
 		field(b, "Will-Retry-Until", message.FormatDate(r.GiveUpAt.In(r.Now.Location()).Truncate(time.Second)))
 	}
+}
+
+// diagnosis is what was said: by a server with its reply code (RFC 3464,
+// section 2.3.6, RFC 3461, section 9.2), else by us.
+func diagnosis(o *outcome.Outcome) string {
+	text := o.Text.ForHeader()
+	if o.Remote == "" || o.Code == 0 {
+		return "x-filbert; " + text
+	}
+	if code := strconv.Itoa(o.Code); !strings.HasPrefix(text, code) {
+		text = code + " " + text
+	}
+	return "smtp; " + text
 }
 
 // action is the verb of RFC 3464, section 2.3.3.
