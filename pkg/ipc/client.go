@@ -247,6 +247,9 @@ func (c *Client) rest(d time.Duration) bool {
 // connectError tells an attempt that failed from a connection that ended.
 type connectError struct{ error }
 
+// Unwrap lets errors.Is find ErrGone and the cause.
+func (e *connectError) Unwrap() error { return e.error }
+
 // once makes one connection and stays with it to its end.
 func (c *Client) once() error {
 	conn, served, err := c.connect()
