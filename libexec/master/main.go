@@ -4,7 +4,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -15,12 +14,6 @@ import (
 	"filbert/pkg/settings"
 )
 
-const (
-	exitFailed  = 1
-	exitUsage   = 64
-	exitRunning = 75
-)
-
 // version is set by the linker.
 var version = "devel"
 
@@ -29,20 +22,16 @@ func main() {
 	flag.Parse()
 	if flag.NArg() > 0 {
 		fmt.Fprintf(os.Stderr, "master: unexpected argument %q\n", flag.Arg(0))
-		os.Exit(exitUsage)
+		os.Exit(master.ExitUsage)
 	}
 	master.CloseInherited()
 	err := master.Run(context.Background(), master.Options{
 		Load:    func() (*settings.Settings, []string, error) { return load(*dir) },
 		Version: version,
 	})
-	switch {
-	case errors.Is(err, master.ErrRunning):
+	if err != nil {
 		fmt.Fprintf(os.Stderr, "master: %v\n", err)
-		os.Exit(exitRunning)
-	case err != nil:
-		fmt.Fprintf(os.Stderr, "master: %v\n", err)
-		os.Exit(exitFailed)
+		os.Exit(master.ExitStatus(err))
 	}
 }
 

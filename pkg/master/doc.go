@@ -32,7 +32,8 @@
 //
 // # Diagnostics
 //
-// Exit status 0 after a stop, 1 when the suite could not be started (said on
+// Exit status 0 after a stop, 78 when the configuration has mistakes, 1 when the
+// suite could not be started for another reason (both said on
 // standard error), 75 when another master lives.
 //
 // # Security

@@ -38,8 +38,11 @@ type Manager struct {
 	spool    *spool.Spool
 	dispatch caller
 	wake     chan struct{}
-	loaded   atomic.Bool // every message on disk is in the schedule
-	wg       sync.WaitGroup
+	// mended: dispatch answers, so it has brought the spool into order and files
+	// may be moved between the queues (Requires of spool.Sweep).
+	mended atomic.Bool
+	loaded atomic.Bool // every message on disk is in the schedule
+	wg     sync.WaitGroup
 
 	mu    sync.Mutex
 	sched *schedule
@@ -84,7 +87,11 @@ func (q *Manager) Confinement(p *service.Process) privsep.Spec {
 // finish: nothing here is lost by ending.
 func (q *Manager) Serve(ctx context.Context, p *service.Process) error {
 	q.spool = spool.New(q.fs)
-	q.dispatch = p.Client(proto.Dispatch, ipc.ClientOptions{})
+	q.dispatch = p.Client(proto.Dispatch, ipc.ClientOptions{
+		Stay:   ipc.Always,
+		OnUp:   func(context.Context, *ipc.Conn) { q.mended.Store(true) },
+		OnDown: func(error) { q.mended.Store(false) },
+	})
 	work, stop := context.WithCancel(ctx)
 	defer stop()
 	q.wg.Go(func() { q.loadAll(work) })

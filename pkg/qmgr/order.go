@@ -222,6 +222,9 @@ func (q *Manager) orderRelease(_ context.Context, e *entry, by author) error {
 // move holds or releases: a line in the log that says who and why, then the
 // files change their directory.
 func (q *Manager) move(e *entry, from, to spool.Queue, by author) error {
+	if !q.mended.Load() {
+		return errNotNow
+	}
 	was, err := q.lock(e)
 	if err != nil {
 		return err

@@ -61,6 +61,7 @@ func newRig(t *testing.T) *rig {
 	q.log, q.fs, q.spool, q.dispatch = event.Discard(), fs, spool.New(fs), r
 	q.settings.Store(settings.Default())
 	q.sched = newSchedule(settings.Default())
+	q.mended.Store(true)
 	r.q = q
 	return r
 }
@@ -292,6 +293,16 @@ func TestHeldMessageIsNotTriedUntilReleased(t *testing.T) {
 	r.q.wg.Wait()
 	if len(r.dues) != 1 {
 		t.Error("a released message was not tried at once")
+	}
+}
+
+func TestNothingIsMovedBeforeTheSpoolIsInOrder(t *testing.T) {
+	r := newRig(t)
+	r.file(1, "a@example.org", "b@x.example", noon)
+	r.q.loadAll(t.Context())
+	r.q.mended.Store(false)
+	if _, res := r.order("hold", proto.QueueOrder{All: true}); res.Done != 0 || len(res.Errors) != 1 {
+		t.Errorf("hold while dispatch is away: %+v", res)
 	}
 }
 

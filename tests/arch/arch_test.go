@@ -307,6 +307,7 @@ var encoders = []string{
 	"pkg/smtpclient/commands.go", // into xtext
 	"pkg/smtpclient/open.go",     // compared with our own name
 	"pkg/pickup/header.go",       // compared with field names
+	"pkg/pickup/dialogue.go",     // qualified, then parsed
 	"pkg/pickup/drain.go",        // into the envelope of a Submission
 }
 
