@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"filbert/pkg/aliases"
+	"filbert/pkg/argv"
 	"filbert/pkg/lookup"
 	"filbert/pkg/mailaddr"
 )
@@ -188,7 +189,7 @@ func TestCommandsAreSplitWithoutAShell(t *testing.T) {
 		`/bin/x '$HOME' '|' '>' \$x`:     {"/bin/x", "$HOME", "|", ">", "$x"},
 		`/bin/x --list=foo {local_part}`: {"/bin/x", "--list=foo", "{local_part}"},
 	} {
-		got, err := aliases.SplitCommand(line)
+		got, err := argv.Split(line)
 		if diff := cmp.Diff(want, got); err != nil || diff != "" {
 			t.Errorf("%s: %v %s", line, err, diff)
 		}
@@ -196,7 +197,7 @@ func TestCommandsAreSplitWithoutAShell(t *testing.T) {
 	for _, bad := range []string{"", " ", "cat", "./cat", "/bin/x |", "/bin/x $HOME", "/bin/x `id`", "/bin/x ; id", "/bin/x &",
 		"/bin/x *", "/bin/x 'a", `/bin/x "a`, `/bin/x \`, "/bin/x a\nb", "/bin/x 'a\nb'", "/bin/x \x00", "/bin/x ~/y", "/bin/x\\\x00",
 		"/bin/x" + strings.Repeat(" y", 300)} {
-		if got, err := aliases.SplitCommand(bad); err == nil {
+		if got, err := argv.Split(bad); err == nil {
 			t.Errorf("%q: got %q", bad, got)
 		}
 	}
@@ -288,7 +289,7 @@ func FuzzParse(f *testing.F) {
 			}
 			for _, it := range e.Items {
 				if it.Kind == aliases.Pipe {
-					if args, err := aliases.SplitCommand(it.Text); err != nil || len(args) == 0 || args[0][0] != '/' {
+					if args, err := argv.Split(it.Text); err != nil || len(args) == 0 || args[0][0] != '/' {
 						t.Errorf("command %q: %q, %v", it.Text, args, err)
 					}
 				}

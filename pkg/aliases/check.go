@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"filbert/pkg/argv"
 	"filbert/pkg/lookup"
 )
 
@@ -37,7 +38,7 @@ func checkItems(path string, items []Item, seen map[string]bool, ps *lookup.Prob
 	for _, it := range items {
 		switch it.Kind {
 		case Pipe:
-			args, _ := SplitCommand(it.Text) // the parser did, without error
+			args, _ := argv.Split(it.Text) // the parser did, without error
 			if text := unfitProgram(args[0]); text != "" {
 				ps.Add(path, it.Line, "%s: %s", args[0], text)
 			}

@@ -5,6 +5,7 @@ import (
 	"path"
 	"strings"
 
+	"filbert/pkg/argv"
 	"filbert/pkg/mailaddr"
 	"filbert/pkg/untrusted"
 )
@@ -377,7 +378,7 @@ func (c *scanner) check(it Item) error {
 	}
 	switch it.Kind {
 	case Pipe:
-		if _, err := SplitCommand(it.Text); err != nil {
+		if _, err := argv.Split(it.Text); err != nil {
 			return c.fail("|%s: %v", untrusted.From(it.Text).ForTerminal(), err)
 		}
 	case File, Include:

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"filbert/pkg/argv"
 	"filbert/pkg/envelope"
 	"filbert/pkg/mailaddr"
 	"filbert/pkg/outcome"
@@ -151,7 +152,7 @@ func (d *delivery) arguments() ([]string, error) {
 	templates, fill := d.t.Command, true
 	if d.Job.Recipient.Kind == envelope.TargetPipe {
 		var err error
-		if templates, err = splitCommand(d.Job.Recipient.Target); err != nil {
+		if templates, err = argv.Split(strings.TrimPrefix(d.Job.Recipient.Target, "|")); err != nil {
 			return nil, fmt.Errorf("%w: %w", errTemplate, err)
 		}
 		fill = false // an alias has no placeholders, and a brace is a brace

@@ -14,7 +14,7 @@ import (
 //  1. C: childJob          the job, the transport's settings and who acts
 //     (content inline, or the reading end of a pipe)
 //  2. S: proto.LocalDone   its outcome
-const kindChildJob = 142
+const kindChildJob = proto.KindChildJob
 
 const (
 	maxTransport = 64 << 10 // a transport's settings as JSON

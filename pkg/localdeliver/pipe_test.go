@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"filbert/pkg/argv"
 	"filbert/pkg/envelope"
 	"filbert/pkg/mailaddr"
 	"filbert/pkg/outcome"
@@ -250,7 +251,7 @@ func FuzzSplitCommand(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
-		words, err := splitCommand(s)
+		words, err := argv.Split(s)
 		if err != nil {
 			return
 		}
@@ -258,7 +259,7 @@ func FuzzSplitCommand(f *testing.F) {
 		for _, w := range words {
 			quoted = append(quoted, "'"+strings.ReplaceAll(w, "'", `'\''`)+"'")
 		}
-		again, err := splitCommand(strings.Join(quoted, " "))
+		again, err := argv.Split(strings.Join(quoted, " "))
 		if err != nil || !slices.Equal(words, again) {
 			t.Fatalf("%q became %q, %v", words, again, err)
 		}

@@ -17,6 +17,7 @@ const (
 	KindRemoteDone  = 131
 	KindLocalJob    = 140
 	KindLocalDone   = 141
+	KindChildJob    = 142 // local-deliver and its children
 	KindReport      = 150
 	KindReportDone  = 151
 	KindFiled       = 160

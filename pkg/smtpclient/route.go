@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"strings"
 
 	"filbert/pkg/proto"
 	"filbert/pkg/settings"
@@ -75,8 +76,8 @@ func (t *target) label() string {
 	switch {
 	case t.socket != "":
 		return t.socket
-	case t.name == "":
-		return t.addr.String()
+	case t.name == "", strings.HasPrefix(t.name, "["):
+		return t.addr.String() // an address literal says it all
 	}
 	return fmt.Sprintf("%s[%s]:%d", t.name, t.addr.Addr(), t.addr.Port())
 }

@@ -22,7 +22,7 @@ const module = "filbert/"
 // services (the last) never import each other.
 var layers = [][]string{
 	{"durable", "wire", "privsep", "durable/crashfs"},
-	{"untrusted", "queueid", "mailaddr", "smtp", "message", "envelope", "outcome", "pattern"},
+	{"untrusted", "queueid", "mailaddr", "smtp", "message", "envelope", "outcome", "pattern", "argv"},
 	{"rewrite", "route", "dsn", "retry", "settings"},
 	{"journal", "spool", "ledger", "config", "resolve", "resolve/resolvetest", "lookup", "event", "aliases"},
 	{"proto"},

@@ -1,4 +1,13 @@
-package aliases
+// Package argv takes command lines apart without a shell: words between blanks,
+// single quotes (all is literal), double quotes (a backslash protects a quote or a
+// backslash), a backslash outside. There is no variable, redirection, pattern or
+// second command. Characters that would mean something to a shell are refused
+// unquoted, because who wrote them expects a shell and would get silence.
+//
+// It promises an argument vector whose first word is an absolute path, within
+// bounds, without control characters; it refuses everything else. The text comes
+// from administrators and users (aliases), never from a message.
+package argv
 
 import (
 	"errors"
@@ -13,9 +22,8 @@ const maxArgs = 256
 // shellOnly are the characters that mean something to a shell and nothing here.
 const shellOnly = "|&;<>()$`*?[]#~"
 
-// SplitCommand takes the command line of an alias (without its |) apart into
-// an argument vector; see the package comment for the rules.
-func SplitCommand(line string) ([]string, error) {
+// Split takes a command line apart.
+func Split(line string) ([]string, error) {
 	var args []string
 	for rest := line; ; {
 		rest = strings.TrimLeft(rest, " \t")
