@@ -12,6 +12,10 @@ localstatedir  = /var
 runstatedir    = /run
 DESTDIR        =
 
+# Where the programs are compiled to. A package build or a test that wants other
+# directories in them uses another one and leaves bin/ as it is.
+objdir         = bin
+
 GO       ?= go
 FUZZTIME ?= 10s
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
@@ -40,11 +44,10 @@ help: ## list the targets
 
 build: ## compile everything into bin/
 	@command -v $(GO) >/dev/null || { echo "Go is not installed: see https://go.dev/dl/ (or apt-get install golang)" >&2; exit 1; }
-	@mkdir -p bin/libexec
-	$(GO) build -trimpath -ldflags '$(ldflags)' -o bin/ ./cmd/...
-	$(GO) build -trimpath -ldflags '$(ldflags)' -o bin/libexec/ ./libexec/...
-	@ln -sf sendmail bin/mailq
-	@ln -sf sendmail bin/newaliases
+	@mkdir -p $(objdir)/libexec
+	$(GO) build -trimpath -ldflags '$(ldflags)' -o $(objdir)/ ./cmd/...
+	$(GO) build -trimpath -ldflags '$(ldflags)' -o $(objdir)/libexec/ ./libexec/...
+	@for name in mailq newaliases rmail; do ln -sf sendmail $(objdir)/$$name; done
 
 run: build ## start a private instance, send two messages, show the log until Ctrl-C
 	@tools/run.sh
@@ -93,7 +96,7 @@ install: build ## install under prefix (DESTDIR, prefix, libexecdir, sysconfdir,
 	DESTDIR='$(DESTDIR)' etc='$(sysconfdir)/filbert' spool='$(localstatedir)/spool/filbert' \
 	db='$(localstatedir)/lib/filbert' log='$(localstatedir)/log/filbert' run='$(runstatedir)/filbert' \
 	mail='$(localstatedir)/mail' libexec='$(libexecdir)/filbert' sbin='$(sbindir)' bin='$(bindir)' \
-	man='$(mandir)' tools/install.sh
+	man='$(mandir)' objdir='$(objdir)' tools/install.sh
 
 clean: ## remove what was built
 	rm -rf bin cover.out cover.html

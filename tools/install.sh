@@ -1,13 +1,15 @@
 #!/bin/sh
 # Puts what was built where etc/manifest says. `make install` calls it with the
 # directories in the environment. Owners are set when it runs as root and the
-# users exist; a package builder who is not root gets files of his own, and
-# `mtactl check --fix` on the machine does the rest.
+# users exist; a package builder who is not root gets files of his own. What could
+# not be set is listed at the end, and `mtactl check --fix` on the machine does it.
 set -eu
+umask 022
 cd "$(dirname "$0")/.."
 
+objdir=${objdir:-bin}
 main=${main:-filbert} drop=${drop:-filbert-drop} admin=${admin:-filbert-adm}
-missing=
+left=
 
 fill() {
 	printf '%s\n' "$1" | sed \
@@ -17,19 +19,24 @@ fill() {
 		-e "s|{main}|$main|" -e "s|{drop}|$drop|" -e "s|{admin}|$admin|"
 }
 
-# own PATH OWNER GROUP MODE: chown takes set-id bits away, so the mode comes last.
-# A program is never set-id for another owner than it is meant for.
+# own PATH OWNER GROUP MODE sets what it can and remembers what it could not. chown
+# takes set-id bits away, so the mode comes last; and with the wrong owner nothing
+# is set-id, or open to a group, for whom it is not meant.
 own() {
 	mode=$4
-	if [ "$2" != - ]; then
-		if [ "$(id -u)" != 0 ]; then
-			mode=${mode#[1-7]}
-		elif ! chown "$2:$3" "$1" 2>/dev/null; then
-			missing="$missing $2:$3"
-			mode=${mode#[1-7]}
-		fi
+	if [ "$2" != - ] && ! { [ "$(id -u)" = 0 ] && chown "$2:$3" "$DESTDIR$1" 2>/dev/null; }; then
+		remains "$@"
+		case $mode in
+		2*) mode=0755 ;;
+		17*) mode=0700 ;;
+		esac
 	fi
-	[ "$mode" = - ] || chmod "$mode" "$1"
+	[ "$mode" = - ] || chmod "$mode" "$DESTDIR$1"
+}
+
+remains() {
+	left="$left
+    chown $2:$3 $1; chmod $4 $1"
 }
 
 while read -r kind path owner group mode _; do
@@ -40,20 +47,23 @@ while read -r kind path owner group mode _; do
 	dir)
 		case $path in "$run") continue ;; esac # master makes it at each start
 		mkdir -p "$to"
-		own "$to" "$(fill "$owner")" "$(fill "$group")" "$mode"
+		own "$path" "$(fill "$owner")" "$(fill "$group")" "$mode"
 		;;
 	file)
 		mkdir -p "$(dirname "$to")"
 		[ -e "$to" ] || cp etc/filbert.toml.sample "$to" # a configuration is never overwritten
-		own "$to" "$(fill "$owner")" "$(fill "$group")" "$mode"
+		own "$path" "$(fill "$owner")" "$(fill "$group")" "$mode"
 		;;
 	prog)
 		name=$(basename "$path")
-		from=bin/$name
-		[ -f "$from" ] || from=bin/libexec/$name
+		from=$objdir/$name
+		[ -f "$from" ] || from=$objdir/libexec/$name
 		mkdir -p "$(dirname "$to")"
-		cp "$from" "$to.new" && mv -f "$to.new" "$to" # a running program is replaced, not written to
-		own "$to" "$(fill "$owner")" "$(fill "$group")" "$mode"
+		# Never set-id before its owner is right, and a running program is replaced,
+		# not written to.
+		install -m 0755 "$from" "$to.new"
+		mv -f "$to.new" "$to"
+		own "$path" "$(fill "$owner")" "$(fill "$group")" "$mode"
 		;;
 	link)
 		mkdir -p "$(dirname "$to")"
@@ -70,13 +80,19 @@ for page in doc/man/*.[1-8]; do
 	[ -e "$page" ] || continue
 	section=${page##*.}
 	mkdir -p "$DESTDIR$man/man$section"
-	cp "$page" "$DESTDIR$man/man$section/"
+	install -m 0644 "$page" "$DESTDIR$man/man$section/"
 done
-mkdir -p "$DESTDIR$etc"
-cp etc/filbert.toml.sample "$DESTDIR$etc/"
+install -m 0644 etc/filbert.toml.sample "$DESTDIR$etc/"
 
-if [ -n "$missing" ]; then
-	echo "These users and groups do not exist yet, so their files belong to root:" >&2
-	printf '%s\n' $missing | sort -u | sed 's/^/    /' >&2
-	echo "INSTALL tells how to make them; then: mtactl check --fix" >&2
+if [ -n "$left" ]; then
+	if [ "$(id -u)" = 0 ]; then
+		why="These users and groups do not all exist yet (INSTALL, section 2, makes them)"
+	else
+		why="Owners can be set by root alone"
+	fi
+	cat >&2 <<END
+$why, so this remains to be done
+as root on the machine; \`$sbin/mtactl check --fix\` does it:
+$left
+END
 fi
