@@ -34,6 +34,7 @@ func (c *checker) check() {
 	c.checkTransports()
 	c.checkRetry()
 	c.checkReports()
+	c.checkVerify()
 	c.checkLimits()
 	c.checkDNS()
 	c.checkSpool()

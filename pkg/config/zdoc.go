@@ -122,4 +122,9 @@ var docs = map[string]string{
 	"Users.Main":                   "main runs cleanup, dispatch, bounce and qmgr and owns the spool.",
 	"Users.Out":                    "out runs smtp-client.",
 	"Users.Route":                  "route runs router.",
+	"Verify":                       "Verify says which recipients are looked up while the client waits, so that mail for nobody is refused at RCPT instead of being returned later to a sender who may be forged.",
+	"Verify.LocalRecipients":       "local_recipients is \"route\" (ask the directors whether there is such a user) or \"off\".",
+	"Verify.RemoteRecipients":      "remote_recipients is \"route\" (ask the routers whether the domain exists) or \"off\".",
+	"Verify.TrustedClients":        "trusted_clients includes the clients that may relay. Without it one's own users get a report in plain words instead of an error from their mail program.",
+	"Verify.WhenUnsure":            "when_unsure is \"accept\" (the queue tries again) or \"defer\" (450 to the client) for a recipient about whom nothing can be found out at the moment.",
 }

@@ -29,6 +29,7 @@ type Arrow struct {
 func Arrows() []Arrow {
 	return []Arrow{
 		{SMTPD, Cleanup},
+		{SMTPD, Router}, // verification of recipients
 		{Bounce, Cleanup},
 		{Cleanup, Dispatch},
 		{QMgr, Dispatch},

@@ -9,14 +9,14 @@ import (
 	"filbert/pkg/wire"
 )
 
-// The arrow that asks where mail goes: dispatch -> router (and master, on
-// behalf of `mtactl explain`).
+// The arrow that asks where mail goes: dispatch -> router; smtpd, to learn
+// whether a recipient exists; and master, on behalf of `mtactl explain`.
 //
 //	1. C: RouteQuery    the sender and the recipients of one message
 //	2. S: RouteAnswer   for each recipient, in order: the leaves of its expansion
 //
 // router routes once for each distinct domain in the query. Who may call:
-// dispatch, master.
+// dispatch, smtpd, master.
 
 // RouteQuery asks about some recipients.
 type RouteQuery struct {

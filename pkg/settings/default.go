@@ -12,6 +12,7 @@ func Default() *Settings {
 		Domains: Domains{
 			Trusted: []string{"127.0.0.0/8", "::1/128"},
 		},
+		Verify: Verify{LocalRecipients: "route", RemoteRecipients: "off", WhenUnsure: "accept"},
 		Retry: Retry{
 			First:         Duration(5 * time.Minute),
 			Factor:        1.5,

@@ -23,6 +23,7 @@ type Settings struct {
 	PrivilegeSeparation string `toml:"privilege_separation" json:"privilege_separation"`
 
 	Domains    Domains              `toml:"domains" json:"domains"`
+	Verify     Verify               `toml:"verify" json:"verify"`
 	Listen     []Listen             `toml:"listen" json:"listen"`
 	Directors  []Director           `toml:"director" json:"director"`
 	Routers    []Router             `toml:"router" json:"router"`
@@ -81,6 +82,25 @@ type Domains struct {
 	Relay []string `toml:"relay" json:"relay"`
 	// Trusted networks may relay to anywhere. Default: this machine.
 	Trusted []string `toml:"trusted" json:"trusted"`
+}
+
+// Verify says which recipients are looked up while the client waits, so that
+// mail for nobody is refused at RCPT instead of being returned later to a sender
+// who may be forged.
+type Verify struct {
+	// LocalRecipients is "route" (ask the directors whether there is such a
+	// user) or "off".
+	LocalRecipients string `toml:"local_recipients" json:"local_recipients"`
+	// RemoteRecipients is "route" (ask the routers whether the domain exists)
+	// or "off".
+	RemoteRecipients string `toml:"remote_recipients" json:"remote_recipients"`
+	// TrustedClients includes the clients that may relay. Without it one's own
+	// users get a report in plain words instead of an error from their mail
+	// program.
+	TrustedClients bool `toml:"trusted_clients" json:"trusted_clients"`
+	// WhenUnsure is "accept" (the queue tries again) or "defer" (450 to the
+	// client) for a recipient about whom nothing can be found out at the moment.
+	WhenUnsure string `toml:"when_unsure" json:"when_unsure"`
 }
 
 // Listen is one listening socket of smtpd.

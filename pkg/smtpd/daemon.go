@@ -82,6 +82,7 @@ func (d *daemon) Serve(ctx context.Context, p *service.Process) error {
 		OnDown:   func(error) { s.cleanupDown() },
 		OnNotice: s.notice,
 	})
+	s.router = p.Client(proto.Router, ipc.ClientOptions{})
 	p.OnReload(d.reload)
 
 	failed := s.start()

@@ -224,6 +224,8 @@ func (d *dialogue) perform(a action) bool {
 			a = d.receiveChunk(a)
 		case discardChunk:
 			a = d.throwAway(a)
+		case askRouter:
+			a = d.lookUp(a)
 		case nextCommand:
 			d.tell(a)
 			return true

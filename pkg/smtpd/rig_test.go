@@ -175,6 +175,7 @@ func testSettings() *settings.Settings {
 	s.Domains.Local = []string{"example.edu"}
 	s.Domains.Relay = []string{"*.relay.example"}
 	s.Domains.Trusted = []string{"192.0.2.0/24"}
+	s.Verify.LocalRecipients = "off" // there is no router; see verify_test.go
 	s.Listen = []settings.Listen{{Name: "mx", Address: "127.0.0.1:0"}}
 	return s
 }

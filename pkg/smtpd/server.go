@@ -32,6 +32,7 @@ const (
 type server struct {
 	ctx     context.Context // done when everything must end
 	cleanup cleaner
+	router  caller // nil in tests that verify nobody
 	log     *event.Log
 	board   *service.Scoreboard
 	now     func() time.Time

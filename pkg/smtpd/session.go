@@ -44,6 +44,7 @@ const (
 	readChunk                // read size octets of content; session.chunkRead replies
 	discardChunk             // read size octets and throw them away, then reply
 	hangUp                   // reply, then close
+	askRouter                // look the recipient up; session.lookedUp replies
 )
 
 // action is the session's decision.
@@ -53,7 +54,8 @@ type action struct {
 	size  int64
 	last  smtp.LastChunk
 
-	to *mailaddr.Address // whom the reply is about, for the log
+	to   *mailaddr.Address // whom the reply is about, for the log
+	rcpt *smtp.RcptParams  // askRouter: the recipient
 }
 
 // room is what cleanup last said of itself.

@@ -35,6 +35,7 @@ type site struct {
 	relay    pattern.List
 	trusted  pattern.List
 	mode     smtp.DataMode
+	verify   settings.Verify
 
 	greeting *smtp.Reply
 	ehlo     *smtp.Reply
@@ -44,7 +45,7 @@ type site struct {
 // newSite compiles what the configuration says of one listener.
 func newSite(s *settings.Settings, port settings.Listen) (*site, error) {
 	port = port.Complete()
-	e := &site{port: port, limits: s.Limits, hostname: s.Hostname}
+	e := &site{port: port, limits: s.Limits, hostname: s.Hostname, verify: s.Verify}
 	local := s.Domains.Local
 	if len(local) == 0 {
 		local = []string{s.Hostname, "localhost"}

@@ -94,6 +94,13 @@ func (s *session) rcpt(arg untrusted.Text) action {
 		a.to = &p.To
 		return a
 	}
+	if s.mustVerify(p.To) {
+		return action{step: askRouter, rcpt: &p}
+	}
+	return s.addRecipient(p)
+}
+
+func (s *session) addRecipient(p smtp.RcptParams) action {
 	s.tx.add(p)
 	s.state = haveRecipient
 	return accept(1, 5, "Recipient ok")

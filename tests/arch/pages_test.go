@@ -19,6 +19,8 @@ import (
 	"testing"
 )
 
+//go:generate go test -run Page -update .
+
 var update = flag.Bool("update", false, "write the generated pages of doc/ anew")
 
 const notice = "<!-- Generated from the source by `make generate`; a test keeps it true. -->\n\n"

@@ -1,0 +1,150 @@
+package smtpd
+
+import (
+	"context"
+	"errors"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+
+	"filbert/pkg/ipc"
+	"filbert/pkg/outcome"
+	"filbert/pkg/proto"
+	"filbert/pkg/settings"
+	"filbert/pkg/smtp"
+)
+
+// fakeRouter knows some users; others fail, some can't be found out.
+type fakeRouter struct {
+	mu    sync.Mutex
+	asked []string
+	away  error
+}
+
+func (f *fakeRouter) Call(_ context.Context, req, reply ipc.Message, _ ...*os.File) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	to := req.(*proto.RouteQuery).Recipients[0]
+	f.asked = append(f.asked, to.Address.String())
+	if f.away != nil {
+		return f.away
+	}
+	good := proto.Leaf{Recipient: to, Transport: "maildir"}
+	bad := proto.Leaf{Recipient: to, Verdict: outcome.Fail(outcome.UnknownUser,
+		smtp.Status{Class: 5, Subject: 1, Detail: 1}, "there is no user %s here", to.Address)}
+	unsure := proto.Leaf{Recipient: to, Verdict: outcome.Defer(outcome.DNS, smtp.Status{Class: 4, Subject: 4, Detail: 3}, "no answer")}
+	a := reply.(*proto.RouteAnswer)
+	switch to.Address.Local() {
+	case "nobody":
+		a.Leaves = []proto.Leaf{bad}
+	case "list":
+		a.Leaves = []proto.Leaf{bad, unsure, good}
+	case "unsure":
+		a.Leaves = []proto.Leaf{bad, unsure}
+	default:
+		a.Leaves = []proto.Leaf{good}
+	}
+	return nil
+}
+
+func verifyRig(t *testing.T, change func(*settings.Settings)) (*rig, *fakeRouter) {
+	t.Helper()
+	r := newRig(t, func(s *settings.Settings, _ *settings.Listen) {
+		s.Verify = settings.Default().Verify
+		if change != nil {
+			change(s)
+		}
+	})
+	f := &fakeRouter{}
+	r.server.router = f
+	return r, f
+}
+
+func TestUnknownUserIsRefusedAtRCPT(t *testing.T) {
+	r, _ := verifyRig(t, nil)
+	c := r.hello()
+	c.cmd(250, "MAIL FROM:<a@elsewhere.example>")
+	if text := c.cmd(550, "RCPT TO:<nobody@example.edu>"); !strings.HasPrefix(text, "5.1.1 ") || !strings.Contains(text, "no user") {
+		t.Errorf("refused with %q", text)
+	}
+	c.cmd(554, "DATA")
+	c.cmd(250, "RCPT TO:<somebody@example.edu>")
+	c.cmd(354, "DATA")
+}
+
+func TestListWithOneGoodMemberIsTaken(t *testing.T) {
+	r, _ := verifyRig(t, nil)
+	c := r.hello()
+	c.cmd(250, "MAIL FROM:<a@elsewhere.example>")
+	c.cmd(250, "RCPT TO:<list@example.edu>")
+}
+
+func TestUnsureRecipientIsAsConfigured(t *testing.T) {
+	for what, code := range map[string]int{"accept": 250, "defer": 450} {
+		r, f := verifyRig(t, func(s *settings.Settings) { s.Verify.WhenUnsure = what })
+		c := r.hello()
+		c.cmd(250, "MAIL FROM:<a@elsewhere.example>")
+		c.cmd(code, "RCPT TO:<unsure@example.edu>")
+		f.away = errors.New("away")
+		c.cmd(code, "RCPT TO:<somebody@example.edu>")
+	}
+}
+
+func TestPostmasterIsNeverLookedUp(t *testing.T) {
+	r, f := verifyRig(t, nil)
+	c := r.hello()
+	c.cmd(250, "MAIL FROM:<a@elsewhere.example>")
+	c.cmd(250, "RCPT TO:<postmaster>")
+	if len(f.asked) != 0 {
+		t.Errorf("asked about %v", f.asked)
+	}
+}
+
+func TestTrustedClientsAreVerifiedOnlyWhenAskedFor(t *testing.T) {
+	for _, all := range []bool{false, true} {
+		r, f := verifyRig(t, func(s *settings.Settings) {
+			s.Domains.Trusted = []string{"127.0.0.0/8"}
+			s.Verify.TrustedClients = all
+		})
+		c := r.hello()
+		c.cmd(250, "MAIL FROM:<a@example.edu>")
+		code := 250
+		if all {
+			code = 550
+		}
+		c.cmd(code, "RCPT TO:<nobody@example.edu>")
+		c.cmd(250, "RCPT TO:<x@remote.example>")
+		if want := 0; !all && len(f.asked) != want || all && len(f.asked) != 1 {
+			t.Errorf("trusted_clients = %v: asked about %v", all, f.asked)
+		}
+	}
+}
+
+func TestRelayDomainsAreVerifiedWhenAskedFor(t *testing.T) {
+	r, f := verifyRig(t, func(s *settings.Settings) { s.Verify.RemoteRecipients = "route" })
+	c := r.hello()
+	c.cmd(250, "MAIL FROM:<a@elsewhere.example>")
+	c.cmd(550, "RCPT TO:<nobody@mail.relay.example>")
+	if len(f.asked) != 1 {
+		t.Errorf("asked about %v", f.asked)
+	}
+}
+
+func TestRefusedRecipientsCountAsErrors(t *testing.T) {
+	r, _ := verifyRig(t, func(s *settings.Settings) { s.Limits.Errors = 3 })
+	c := r.hello()
+	c.cmd(250, "MAIL FROM:<a@elsewhere.example>")
+	c.cmd(550, "RCPT TO:<nobody@example.edu>")
+	c.cmd(550, "RCPT TO:<nobody@example.edu>")
+	c.cmd(421, "RCPT TO:<nobody@example.edu>")
+}
+
+func TestVerificationKeepsPipelinedRepliesInOrder(t *testing.T) {
+	r, _ := verifyRig(t, nil)
+	c := r.hello()
+	c.send("MAIL FROM:<a@elsewhere.example>\r\nRCPT TO:<x@example.edu>\r\nRCPT TO:<nobody@example.edu>\r\nRCPT TO:<y@example.edu>\r\nDATA\r\n")
+	for _, code := range []int{250, 250, 550, 250, 354} {
+		c.expect(code)
+	}
+}
