@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"net"
 	"net/netip"
 	"os"
@@ -198,6 +199,18 @@ func TestIdentityComesFromTheKernelNotFromTheEnvelope(t *testing.T) {
 	envs, _ := r.kept()
 	if envs[0].Source != envelope.FromSMTP || envs[0].Client.UID != -1 {
 		t.Errorf("smtpd passed for %v, uid %d", envs[0].Source, envs[0].Client.UID)
+	}
+}
+
+func TestReceivedTellsTheKernelsUserBesideTheClaimedOne(t *testing.T) {
+	r := newRig(t, "pickup")
+	m := letter("\r\n")
+	m.Envelope.Client.UID, m.Envelope.Client.Login = -1, "somebody-else"
+	r.submit(m)
+	_, texts := r.kept()
+	field, _, _ := strings.Cut(strings.ReplaceAll(texts[0], "\r\n\t", " "), "\r\n")
+	if want := fmt.Sprintf("(Filbert, from user somebody-else, uid %d)", os.Getuid()); !strings.Contains(field, want) {
+		t.Errorf("%q has no %q", field, want)
 	}
 }
 

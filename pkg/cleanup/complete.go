@@ -1,6 +1,7 @@
 package cleanup
 
 import (
+	"strconv"
 	"time"
 
 	"filbert/pkg/envelope"
@@ -23,6 +24,11 @@ func (c *Cleanup) complete(v *envelope.Envelope, h message.Header, fill completi
 	}
 	if v.Source != envelope.FromSMTP {
 		trace.With, trace.User = message.WithLocal, untrusted.From(v.Client.Login)
+	}
+	if v.Source == envelope.FromLocal {
+		// The name is what the submitting program says, the number what the
+		// kernel says: whoever got hold of the drop group could invent the first.
+		trace.UserID = strconv.FormatInt(v.Client.UID, 10)
 	}
 	if len(v.Recipients) == 1 {
 		trace.For = v.Recipients[0].Address

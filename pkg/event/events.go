@@ -37,7 +37,8 @@ func (Received) Verb() string { return "received" }
 // Subject is the message.
 func (e Received) Subject() queueid.ID { return e.Envelope.ID }
 
-// Fields adds from, nrcpt, size, client, helo, proto, port, login, msgid.
+// Fields adds from, nrcpt, size, client, helo, proto, port, login, uid, msgid. The
+// login is the submitting program's word, the uid is the kernel's.
 func (e Received) Fields(f *Fields) {
 	v := e.Envelope
 	f.Addr("from", v.Sender)
@@ -49,6 +50,9 @@ func (e Received) Fields(f *Fields) {
 	f.Word("proto", v.Client.Proto)
 	f.Word("port", v.Client.Port)
 	f.Word("login", v.Client.Login)
+	if v.Source == envelope.FromLocal {
+		f.Num("uid", v.Client.UID)
+	}
 	f.Text("msgid", e.MessageID)
 }
 

@@ -57,6 +57,7 @@ type Trace struct {
 	PeerName untrusted.Text   // its name in DNS, checked forward; may be empty
 	PeerAddr netip.Addr       // invalid for a local program
 	User     untrusted.Text   // a local program's user; told only without PeerAddr
+	UserID   string           // its number as the kernel says, "" if unknown; told beside User
 	TLS      string           // version and cipher suite, "" without
 	By       string           // our host name
 	Via      string           // "" for TCP (RFC 5321, section 4.4: Via is for others)
@@ -79,7 +80,11 @@ func Received(t Trace) []byte {
 	}
 	words = append(words, "by "+atom(t.By))
 	if !t.PeerAddr.IsValid() && !t.User.IsEmpty() {
-		words = append(words, "(Filbert, from user "+comment(t.User)+")")
+		from := "(Filbert, from user " + comment(t.User)
+		if t.UserID != "" {
+			from += ", uid " + atom(t.UserID)
+		}
+		words = append(words, from+")")
 	} else {
 		words = append(words, "(Filbert)")
 	}

@@ -97,6 +97,12 @@ func TestReceived(t *testing.T) {
 		},
 			"Received: by mx.example.org (Filbert, from user root ?x?) with local\r\n" +
 				"\tid 10000000000; Sat, 4 Jul 2026 09:08:07 +0200\r\n"},
+		{"local, with the kernel's number", func(r *Trace) {
+			*r = Trace{By: "mx.example.org", User: untrusted.From(strings.Repeat("x", 200)), UserID: "1000", With: WithLocal, ID: id, Time: when}
+		},
+			"Received: by mx.example.org\r\n" +
+				"\t(Filbert, from user " + strings.Repeat("x", 100) + ", uid 1000)\r\n" +
+				"\twith local id 10000000000; Sat, 4 Jul 2026 09:08:07 +0200\r\n"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			trace := network
