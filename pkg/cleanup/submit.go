@@ -74,6 +74,9 @@ func (c *Cleanup) identify(s *submission) {
 		v.Client.UID = -1
 	default: // the path socket: pickup
 		v.Source = envelope.FromLocal
+		// No client of the network: whoever got hold of the drop group could
+		// put the blame on one.
+		v.Client = envelope.Client{Proto: message.WithLocal, Login: v.Client.Login, UID: v.Client.UID}
 		if drained := s.call.Peer.UID == c.ownUID && v.Client.UID >= 0; !drained {
 			v.Client.UID = int64(s.call.Peer.UID)
 		}
