@@ -149,7 +149,7 @@ func makeMessage(ts *testscript.TestScript, neg bool, args []string) {
 	usage(ts, !neg && len(args) == 2, "make-message OCTETS FILE")
 	size := number(ts, args[0])
 	var b bytes.Buffer
-	b.WriteString("From: <big@client.test>\nTo: <all@home.test>\nSubject: a large message\nMessage-ID: <large@client.test>\n\n")
+	b.WriteString("From: <big@client.test>\nTo: <all@home.test>\nSubject: a large message\nDate: Mon, 23 Nov 2026 12:00:00 +0000\nMessage-ID: <large@client.test>\n\n")
 	const letters = "..abcdefghijklmnopqrstuvwxyz ABCDEFGHIJKLMNOPQRSTUVWXYZ 0123456789."
 	text := strings.Repeat(letters, 20)
 	for n := 0; b.Len() < size; n++ {
