@@ -40,7 +40,7 @@ func (c *Cleanup) checkEnvelope(v *envelope.Envelope) *refusal {
 		if r.Address.IsNull() {
 			return permanent(553, 1, 3, "A recipient without an address")
 		}
-		if r.Kind != envelope.TargetAddress || r.ErrorsTo != nil || len(r.Lineage) != 0 || r.Target != "" {
+		if r.Kind != envelope.TargetAddress || r.ErrorsTo != nil || len(r.Lineage) != 0 || r.Target != "" || r.User != "" {
 			// Only router makes these: a submitter that sends one is lying.
 			return permanent(554, 3, 0, "A submitted recipient must be an address")
 		}

@@ -241,6 +241,7 @@ func TestEnvelopeIsCheckedAgain(t *testing.T) {
 		"no recipients":         func(v *envelope.Envelope) { v.Recipients = nil },
 		"null recipient":        func(v *envelope.Envelope) { v.Recipients[0].Address = mailaddr.Address{} },
 		"a pipe from outside":   func(v *envelope.Envelope) { v.Recipients[0].Kind, v.Recipients[0].Target = envelope.TargetPipe, "x" },
+		"a user from outside":   func(v *envelope.Envelope) { v.Recipients[0].User = "root" },
 		"a file from outside":   func(v *envelope.Envelope) { v.Recipients[0].Kind, v.Recipients[0].Target = envelope.TargetFile, "/x" },
 		"an owner of one's own": func(v *envelope.Envelope) { v.Recipients[0].ErrorsTo = &v.Sender },
 	} {

@@ -83,11 +83,11 @@ func (p *planner) plan(job *proto.LocalJob) (plan, *outcome.Outcome) {
 	return out, nil
 }
 
-// actingUser is the name of who writes or runs: what the alias said, else what
-// the transport says, else the user that the director found.
+// actingUser is the name of who writes or runs: what the alias said of its pipe
+// or file, else what the transport says, else the user that the director found.
 func actingUser(job *proto.LocalJob, t settings.Transport) string {
 	switch {
-	case job.Recipient.User != "":
+	case job.Recipient.User != "" && job.Recipient.Kind != envelope.TargetAddress:
 		return job.Recipient.User
 	case t.User != "":
 		return t.User
