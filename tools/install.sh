@@ -28,7 +28,7 @@ own() {
 		remains "$@"
 		case $mode in
 		2*) mode=0755 ;;
-		17*) mode=0700 ;;
+		37*) mode=0700 ;;
 		esac
 	fi
 	[ "$mode" = - ] || chmod "$mode" "$DESTDIR$1"
@@ -76,7 +76,7 @@ while read -r kind path owner group mode _; do
 	esac
 done <etc/manifest
 
-for page in doc/man/*.[1-8]; do
+for page in doc/man/*.[1-8] "$objdir"/man/*.[1-8]; do
 	[ -e "$page" ] || continue
 	section=${page##*.}
 	mkdir -p "$DESTDIR$man/man$section"

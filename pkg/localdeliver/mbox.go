@@ -18,12 +18,15 @@ import (
 
 // mboxAppend appends to the mbox at path.
 func (w *worker) mboxAppend(ctx context.Context, d *delivery, base, path string) outcome.Outcome {
-	select {
-	case w.mbox <- struct{}{}:
-		defer func() { <-w.mbox }()
-	case <-ctx.Done():
-		return *fileOutcome("wait for the mailbox "+path, errLocked)
+	// One bound for all that is waited for: those behind a locked mailbox give
+	// up with the first, so that it cannot hold all places of a process.
+	ctx, cancel := context.WithTimeout(ctx, w.lockWait)
+	defer cancel()
+	done, err := w.mailboxes.take(ctx, path)
+	if err != nil {
+		return *fileOutcome("wait for the mailbox "+path, err)
 	}
+	defer done()
 	dir, err := openDir(base, parentOf(path))
 	if err != nil {
 		return *fileOutcome("open the directory of "+path, err)
@@ -38,8 +41,6 @@ func (w *worker) mboxAppend(ctx context.Context, d *delivery, base, path string)
 // appendLocked takes both locks, dot lock first as most programs do, and
 // appends.
 func (w *worker) appendLocked(ctx context.Context, d *delivery, dir *durable.Dir, name string) error {
-	ctx, cancel := context.WithTimeout(ctx, w.lockWait)
-	defer cancel()
 	unlock, err := w.dotLock(ctx, dir, name)
 	if err != nil {
 		return err

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"sync/atomic"
 
@@ -27,14 +28,24 @@ type plan struct {
 // A childKey tells children apart: two jobs with equal keys may share one. The
 // umask is in it because a process has only one.
 type childKey struct {
-	user  string
-	umask int
+	user    string
+	umask   int
+	submits bool // it has the group that may hand in mail
 }
 
 // planner knows the configuration and the password file.
 type planner struct {
 	settings atomic.Pointer[settings.Settings]
 	lookup   func(name string) (privsep.User, error)
+	// submitters is the group of pickup, 0 for none.
+	//
+	// Commands answer mail, and send it on to lists. They run with no_new_privs,
+	// so that no set-group-id bit helps the sendmail that they call: they are
+	// members of the group instead. The rejected alternative, doing without
+	// no_new_privs here, gives every set-user-id program of the machine to
+	// whoever takes over a child; this gives the right to hand in mail as oneself,
+	// which every user has.
+	submitters atomic.Int64
 }
 
 // plan decides about one job, or returns the outcome that ends it here.
@@ -74,6 +85,10 @@ func (p *planner) plan(job *proto.LocalJob) (plan, *outcome.Outcome) {
 	u, o := p.find(name, job.Transport)
 	if o != nil {
 		return plan{}, o
+	}
+	if group := int(p.submitters.Load()); group != 0 && isCommand(job, t) {
+		u.Groups = append(slices.Clip(u.Groups), group)
+		out.key.submits = true
 	}
 	out.key.user, out.actor, out.identity = u.Name, actor{Name: u.Name, Home: u.Home}, &u.Identity
 	if job.User != nil && job.User.Name == name {

@@ -38,6 +38,7 @@ func separated(t *testing.T) (srv *server, s *settings.Settings, home string) {
 	s = settings.Default()
 	s.Hostname = "mail.local.example"
 	s.Instance.Separate = true
+	s.Users.DropGroup = "" // what this machine has is none of our business
 	s.Instance.Mail = filepath.Join(base, "mail")
 	s.Transports = map[string]settings.Transport{
 		"maildir":  {Driver: "maildir", Path: "{home}/Maildir"},
@@ -108,6 +109,27 @@ func TestACommandOfRootsParentIsTheUserAndNothingMore(t *testing.T) {
 	}
 	if !slices.Contains(got.Env, "HOME="+base+"/bob") || got.Dir != base+"/bob" {
 		t.Errorf("%q in %s", got.Env, got.Dir)
+	}
+}
+
+// TestOnlyCommandsHaveTheGroupThatHandsInMail: with no_new_privs a command's
+// sendmail gets nothing from its set-group-id bit.
+func TestOnlyCommandsHaveTheGroupThatHandsInMail(t *testing.T) {
+	srv, _, base := separated(t)
+	srv.planner.submitters.Store(61020)
+	wantDelivered(t, srv.deliver(t.Context(), jobFor("bob", "maildir", testMessage), nil))
+	wantDelivered(t, srv.deliver(t.Context(), jobFor("bob", "describe", testMessage), nil))
+	var got self
+	if err := json.Unmarshal([]byte(read(t, base+"/bob/self")), &got); err != nil {
+		t.Fatal(err)
+	}
+	slices.Sort(got.Groups)
+	if !slices.Equal(got.Groups, []int{bobGID, extraGID, 61020}) {
+		t.Errorf("the command's groups: %v", got.Groups)
+	}
+	pl, o := srv.planner.plan(jobFor("bob", "maildir", testMessage))
+	if o != nil || slices.Contains(pl.identity.Groups, 61020) {
+		t.Errorf("a mailbox's groups: %v, %v", pl.identity, o)
 	}
 }
 

@@ -42,7 +42,21 @@ func newServer(conf *settings.Settings, start func(plan) (*child, error), lookup
 // configure puts a new configuration in force for the jobs that come.
 func (s *server) configure(conf *settings.Settings) {
 	s.planner.settings.Store(conf)
+	s.planner.submitters.Store(int64(submitGroup(conf)))
 	s.pool.limit(limitsOf(conf))
+}
+
+// submitGroup is the group that may hand in mail, 0 if there is none: commands
+// then cannot call sendmail, and do all else.
+func submitGroup(conf *settings.Settings) int {
+	if !conf.Instance.Separate || conf.Users.DropGroup == "" {
+		return 0
+	}
+	id, err := privsep.LookupIdentity("root", conf.Users.DropGroup)
+	if err != nil {
+		return 0
+	}
+	return id.GID
 }
 
 // handle answers one call. It waits, so it is to be wrapped in ipc.Spawn.

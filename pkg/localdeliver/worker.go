@@ -18,10 +18,10 @@ import (
 
 // worker is the child's side: it is the user already.
 type worker struct {
-	running sync.WaitGroup
-	seq     atomic.Uint64 // Maildir names made by this process
-	mbox    chan struct{} // held by who appends: deliveries of one process need not poll for each other's locks
-	now     func() time.Time
+	running   sync.WaitGroup
+	seq       atomic.Uint64 // Maildir names made by this process
+	mailboxes turns         // held by who appends: deliveries of one process need not poll for each other's locks
+	now       func() time.Time
 	// lockWait is how long a locked mbox is waited for, lockPoll how often it
 	// is looked at.
 	lockWait, lockPoll time.Duration
@@ -29,7 +29,7 @@ type worker struct {
 
 func newWorker() *worker {
 	return &worker{
-		mbox: make(chan struct{}, 1), now: time.Now,
+		now: time.Now,
 		lockWait: 30 * time.Second, lockPoll: 50 * time.Millisecond,
 	}
 }
