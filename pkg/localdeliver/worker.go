@@ -29,7 +29,7 @@ type worker struct {
 
 func newWorker() *worker {
 	return &worker{
-		now: time.Now,
+		now:      time.Now,
 		lockWait: 30 * time.Second, lockPoll: 50 * time.Millisecond,
 	}
 }
