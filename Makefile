@@ -17,6 +17,7 @@ DESTDIR        =
 objdir         = bin
 
 GO       ?= go
+SCDOC    ?= scdoc
 FUZZTIME ?= 10s
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 
@@ -33,10 +34,12 @@ ldflags  = -s -w \
 	-X $(settings).runDir=$(runstatedir)/filbert \
 	-X $(settings).libexecDir=$(libexecdir)/filbert
 
+quiet = $(if $(V),,@)
+
 # Only the race detector needs C.
 export CGO_ENABLED = 0
 
-.PHONY: help build run check test test-root race fuzz crash e2e interop bench cover generate install clean
+.PHONY: help build man run check test test-root race fuzz crash e2e interop bench cover generate install clean
 .DEFAULT_GOAL = help
 
 help: ## list the targets
@@ -45,9 +48,19 @@ help: ## list the targets
 build: ## compile everything into bin/
 	@command -v $(GO) >/dev/null || { echo "Go is not installed: see https://go.dev/dl/ (or apt-get install golang)" >&2; exit 1; }
 	@mkdir -p $(objdir)/libexec
-	$(GO) build -trimpath -ldflags '$(ldflags)' -o $(objdir)/ ./cmd/...
-	$(GO) build -trimpath -ldflags '$(ldflags)' -o $(objdir)/libexec/ ./libexec/...
+	@echo "compiling into $(objdir)/ (make V=1 shows how)"
+	$(quiet)$(GO) build -trimpath -ldflags '$(ldflags)' -o $(objdir)/ ./cmd/...
+	$(quiet)$(GO) build -trimpath -ldflags '$(ldflags)' -o $(objdir)/libexec/ ./libexec/...
 	@for name in mailq newaliases rmail; do ln -sf sendmail $(objdir)/$$name; done
+
+man: ## the manual pages, into bin/man (needs scdoc)
+	@if command -v $(SCDOC) >/dev/null; then \
+		mkdir -p $(objdir)/man || exit 1; \
+		for page in doc/man/*.scd; do $(SCDOC) <$$page >$(objdir)/man/$$(basename $$page .scd) || exit 1; done; \
+		for name in mailq newaliases rmail; do echo .so man1/sendmail.1 >$(objdir)/man/$$name.1; done; \
+	else \
+		echo "scdoc is not installed: only the pages that are in doc/man already are there" >&2; \
+	fi
 
 run: build ## start a private instance, send two messages, show the log until Ctrl-C
 	@tools/run.sh
@@ -92,7 +105,7 @@ generate: ## the sample configuration and the documents made from the source
 	$(GO) generate ./...
 	$(GO) generate ./pkg/config # the sample is made from the table that was just written
 
-install: build ## install under prefix (DESTDIR, prefix, libexecdir, sysconfdir, localstatedir)
+install: build man ## install under prefix (DESTDIR, prefix, libexecdir, sysconfdir, localstatedir)
 	DESTDIR='$(DESTDIR)' etc='$(sysconfdir)/filbert' spool='$(localstatedir)/spool/filbert' \
 	db='$(localstatedir)/lib/filbert' log='$(localstatedir)/log/filbert' run='$(runstatedir)/filbert' \
 	mail='$(localstatedir)/mail' libexec='$(libexecdir)/filbert' sbin='$(sbindir)' bin='$(bindir)' \
