@@ -16,7 +16,6 @@ submission=${SUBMISSION_PORT:-2587}
 mtactl=$top/bin/mtactl
 sendmail=$top/bin/sendmail
 domain=example.test
-me=$(id -un)
 
 if [ -t 1 ] && [ -z "${NO_COLOR:-}" ]; then
 	bold=$'\e[1m' dim=$'\e[2m' off=$'\e[0m'
@@ -30,6 +29,8 @@ die() {
 	[ $# = 0 ] || printf '    %s\n' "$@" >&2
 	exit 1
 }
+
+me=$(id -un 2>/dev/null) || die "your user id, $(id -u), has no name in the password file, so there is nobody to send mail to."
 
 for program in "$mtactl" "$sendmail" "$top/bin/libexec/master"; do
 	[ -x "$program" ] || die "$program is not there." "Compile it: make build"

@@ -12,7 +12,7 @@ import (
 
 // Check reads an alias file and what it includes as router will, and reports
 // every mistake: syntax, files that are not there or that others may write to,
-// programs that cannot be run. `mtactl check` and `newaliases` print them.
+// programs that cannot be run. `mtactl check` prints them.
 func Check(path string) []lookup.Problem {
 	data, err := lookup.ReadFile(path, MaxFile)
 	if err != nil {

@@ -139,7 +139,7 @@ type Settled struct {
 // SettledOf starts a Settled event.
 func SettledOf(id queueid.ID) Settled { return Settled{about: about{id}} }
 
-// Verb is the class of the outcome.
+// Verb is delivered, deferred, failed or expanded.
 func (e Settled) Verb() string { return e.Outcome.Class.String() }
 
 // Fields adds to, orig, via, host, ip, tls, code, status, kind, n, took, age, said.
@@ -237,7 +237,7 @@ func OrderOf(id queueid.ID, did, who, reason string) Order {
 	return Order{about{id}, did, who, reason}
 }
 
-// Verb is what was done.
+// Verb is held, released, retried, bounced or deleted.
 func (e Order) Verb() string { return e.Did }
 
 // Fields adds who, reason.

@@ -76,8 +76,10 @@ members of users.admin_group; curl \-\-unix\-socket works as well
 /var/log/filbert/filbert.log
 the log
 .SH SEE ALSO
+.BR filbert (7),
 .BR filbert.toml (5),
-.BR sendmail (8)
+.BR filbert\-log (5),
+.BR sendmail (1)
 `)
 	return b.String()
 }

@@ -104,7 +104,7 @@ func (p *pickup) newAliases() error {
 	case err != nil:
 		return fail(exNoPerm, "look at the alias file: %v", err)
 	default:
-		fmt.Fprintf(p.out, "%s is in force as it stands; alias files are read directly, nothing has to be rebuilt\n", path)
+		fmt.Fprintf(p.out, "%s is read directly, nothing has to be rebuilt (\"mtactl check\" finds mistakes in it)\n", path)
 	}
 	return nil
 }

@@ -194,7 +194,10 @@ func TestLogPage(t *testing.T) {
 		"Keys with nothing to say are left out. A value with spaces or odd characters is quoted. " +
 		"With `log.format = \"json\"` the same keys are a JSON object a line (`t`, `id`, `ev`, `by`).\n\n")
 	for _, name := range slices.Sorted(maps.Keys(verbs)) {
-		fmt.Fprintf(&b, "## %s\n\n%s\n\nKeys: `%s`\n\n", verbs[name], strings.TrimSpace(docs[name]), strings.Join(keys[name], "` `"))
+		fmt.Fprintf(&b, "## %s\n\n%s\n\n", verbs[name], strings.TrimSpace(docs[name]))
+		if len(keys[name]) > 0 {
+			fmt.Fprintf(&b, "Keys: `%s`\n\n", strings.Join(keys[name], "` `"))
+		}
 	}
 	if len(verbs) < 10 {
 		t.Fatalf("found only %d events", len(verbs))
