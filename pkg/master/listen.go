@@ -8,6 +8,8 @@ import (
 	"net"
 	"os"
 	"strings"
+	"syscall"
+	"time"
 
 	"filbert/pkg/proto"
 	"filbert/pkg/settings"
@@ -62,6 +64,25 @@ func bindTCP(have []*binding, want []settings.Listen) (all, gone []*binding, err
 		}
 	}
 	return all, gone, nil
+}
+
+const (
+	// orphanTime is how long a start after a crash waits for addresses. The
+	// kernel ends the daemons of a master that was killed, and with them their
+	// copies of the sockets, soon after it, but not before it lets the lock go.
+	orphanTime = 5 * time.Second
+	bindPause  = 50 * time.Millisecond
+)
+
+// bindPatiently binds what the configuration asks for, and waits so long for an
+// address that is in use.
+func bindPatiently(want []settings.Listen, wait time.Duration) ([]*binding, error) {
+	for end := time.Now().Add(wait); ; time.Sleep(bindPause) {
+		all, _, err := bindTCP(nil, want)
+		if err == nil || !errors.Is(err, syscall.EADDRINUSE) || time.Now().After(end) {
+			return all, err
+		}
+	}
 }
 
 // listenKey tells listeners apart: by address, and by name where the kernel

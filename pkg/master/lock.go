@@ -14,28 +14,38 @@ var ErrRunning = errors.New("the suite is running already")
 
 // lock takes the instance's lock. The kernel drops it with the process that
 // holds it, however that ends, so that a file which is only left over locks
-// nothing; the pid in it is for people.
-func lock(path string) (*os.File, error) {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|syscall.O_NOFOLLOW, 0o644)
+// nothing; the pid in it is for people. A pid that is still there, as unlock
+// takes it out, is that of a master that crashed.
+func lock(path string) (f *os.File, crashed bool, err error) {
+	f, err = os.OpenFile(path, os.O_RDWR|os.O_CREATE|syscall.O_NOFOLLOW, 0o644)
 	if err != nil {
-		return nil, fmt.Errorf("lock the instance: %w", err)
+		return nil, false, fmt.Errorf("lock the instance: %w", err)
 	}
 	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 		defer f.Close()
 		if errors.Is(err, syscall.EWOULDBLOCK) {
-			return nil, fmt.Errorf("%w (pid %s, lock %s)", ErrRunning, holder(f), path)
+			return nil, false, fmt.Errorf("%w (pid %s, lock %s)", ErrRunning, holder(f), path)
 		}
-		return nil, fmt.Errorf("lock the instance: %s: %w", path, err)
+		return nil, false, fmt.Errorf("lock the instance: %s: %w", path, err)
 	}
-	err = f.Truncate(0)
+	before, err := f.Stat()
+	if err == nil {
+		err = f.Truncate(0)
+	}
 	if err == nil {
 		_, err = f.WriteAt(fmt.Appendf(nil, "%d\n", os.Getpid()), 0)
 	}
 	if err != nil {
 		f.Close()
-		return nil, fmt.Errorf("lock the instance: %w", err)
+		return nil, false, fmt.Errorf("lock the instance: %w", err)
 	}
-	return f, nil
+	return f, before.Size() > 0, nil
+}
+
+// unlock gives the instance up in good order.
+func unlock(f *os.File) {
+	_ = f.Truncate(0) // a pid that stays costs the next start no more than patience
+	f.Close()
 }
 
 func holder(f *os.File) string {

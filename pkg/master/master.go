@@ -108,7 +108,7 @@ func open(s *settings.Settings, opts Options) (*Master, error) {
 	if err := makeRun(s.Instance.Run, ids); err != nil {
 		return nil, err
 	}
-	held, err := lock(filepath.Join(s.Instance.Run, "master.lock"))
+	held, crashed, err := lock(filepath.Join(s.Instance.Run, "master.lock"))
 	if err != nil {
 		return nil, err
 	}
@@ -122,9 +122,13 @@ func open(s *settings.Settings, opts Options) (*Master, error) {
 		supervisors: map[proto.Service]*supervisor{},
 		state:       starting,
 	}
-	if err := m.bindAll(s); err != nil {
+	var wait time.Duration
+	if crashed {
+		wait = orphanTime
+	}
+	if err := m.bindAll(s, wait); err != nil {
 		m.closeBindings()
-		held.Close()
+		unlock(held)
 		return nil, err
 	}
 	m.starter = newStarter()
@@ -139,8 +143,8 @@ func open(s *settings.Settings, opts Options) (*Master, error) {
 	return m, nil
 }
 
-// bindAll opens the log and every socket.
-func (m *Master) bindAll(s *settings.Settings) error {
+// bindAll opens the log and every socket; wait is for addresses that are in use.
+func (m *Master) bindAll(s *settings.Settings, wait time.Duration) error {
 	out, err := m.openLog(s)
 	if err != nil {
 		return err
@@ -155,7 +159,7 @@ func (m *Master) bindAll(s *settings.Settings) error {
 	if err := writeName(s, m.ids); err != nil {
 		return err
 	}
-	if m.tcp, _, err = bindTCP(nil, s.Listen); err != nil {
+	if m.tcp, err = bindPatiently(s.Listen, wait); err != nil {
 		return err
 	}
 	for _, def := range m.opts.services {
@@ -257,7 +261,7 @@ func (m *Master) serve(ctx context.Context) error {
 	m.router.Close()
 	m.closeBindings()
 	m.log.Emit(event.State{Now: "stopped"})
-	m.held.Close()
+	unlock(m.held)
 	return err
 }
 

@@ -500,16 +500,43 @@ func TestLeftOverLockIsNoObstacle(t *testing.T) {
 	if err := os.WriteFile(path, []byte("1\n"), 0o644); err != nil { // process 1 lives
 		t.Fatal(err)
 	}
-	f, err := lock(path)
+	f, crashed, err := lock(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer f.Close()
-	if b, _ := os.ReadFile(path); string(b) != fmt.Sprintln(os.Getpid()) {
-		t.Fatalf("the lock names %q", b)
+	if b, _ := os.ReadFile(path); string(b) != fmt.Sprintln(os.Getpid()) || !crashed {
+		t.Fatalf("the lock names %q; crashed: %v", b, crashed)
 	}
-	if _, err := lock(path); !errors.Is(err, ErrRunning) {
+	if _, _, err := lock(path); !errors.Is(err, ErrRunning) {
 		t.Fatalf("the lock does not hold: %v", err)
+	}
+	unlock(f)
+	f, crashed, err = lock(path)
+	if err != nil || crashed {
+		t.Fatalf("a stop in good order looks like a crash: %v, %v", crashed, err)
+	}
+	unlock(f)
+}
+
+// The daemons of a killed master hold its sockets a moment longer than it held
+// the lock.
+func TestStartAfterACrashWaitsForTheAddress(t *testing.T) {
+	orphan, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []settings.Listen{{Name: "mx", Address: orphan.Addr().String()}}
+	if _, err := bindPatiently(want, 0); !errors.Is(err, syscall.EADDRINUSE) {
+		orphan.Close()
+		t.Fatalf("a start without a crash before it: %v", err)
+	}
+	time.AfterFunc(2*bindPause, func() { orphan.Close() })
+	all, err := bindPatiently(want, time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, b := range all {
+		b.close()
 	}
 }
 
