@@ -138,27 +138,31 @@ func (p *pickup) submission(sender mailaddr.Address, rcpts []mailaddr.Address) *
 	v.Sender = sender
 	v.Body, v.Return, v.EnvID = o.body, o.ret, untrusted.From(o.envID)
 	v.Client = envelope.Client{Proto: message.WithLocal, Login: p.user.login, UID: int64(p.user.uid)}
-	seen := make(map[mailaddr.Address]bool, len(rcpts))
 	for _, a := range rcpts {
-		if !seen[a] {
-			seen[a] = true
-			v.Recipients = append(v.Recipients, envelope.Recipient{Address: a, Notify: o.notify})
-		}
+		v.Recipients = append(v.Recipients, envelope.Recipient{Address: a, Notify: o.notify})
 	}
 	return m
 }
 
-// complete qualifies the envelope's addresses, and says whether any of them needs
-// SMTPUTF8. Text in the header alone does not ask for it: that would keep a job's
-// mail with one raw character from servers that would take it.
+// complete qualifies the envelope's addresses, keeps each recipient once, and says
+// whether any of them needs SMTPUTF8. Text in the header alone does not ask for
+// it: that would keep a job's mail with one raw character from servers that would
+// take it.
 func (s *site) complete(v *envelope.Envelope) {
 	v.Sender = s.qualify(v.Sender)
 	v.UTF8 = v.UTF8 || v.Sender.NeedsUTF8()
-	for i := range v.Recipients {
-		r := &v.Recipients[i]
+	seen := make(map[mailaddr.Address]bool, len(v.Recipients))
+	once := v.Recipients[:0]
+	for _, r := range v.Recipients {
 		r.Address = s.qualify(r.Address)
+		if seen[r.Address] {
+			continue
+		}
+		seen[r.Address] = true
 		v.UTF8 = v.UTF8 || r.Address.NeedsUTF8()
+		once = append(once, r)
 	}
+	v.Recipients = once
 }
 
 // handIn brings a message to safety: with cleanup, or in maildrop/ when cleanup

@@ -59,11 +59,13 @@ func arrest() (*caller, error) {
 // restartClean executes this program again without the variables that the Go
 // runtime obeyed before any line of ours could run (GODEBUG, GOGC, GOMAXPROCS
 // ...). cmd/sendmail never passes them on, so this is for callers who execute
-// pickup itself. Where it is not possible (no /proc) we go on: what these
-// variables can do is slow this process down or have it explain itself.
+// pickup itself. GOTRACEBACK is not among them: in a privileged process the
+// runtime sets it to none itself, always. Where a new start is not possible (no
+// /proc) we go on: what these variables can do is slow this process down or have
+// it explain itself.
 func (c *caller) restartClean() {
 	for _, v := range os.Environ() {
-		if strings.HasPrefix(v, "GO") {
+		if strings.HasPrefix(v, "GO") && !strings.HasPrefix(v, "GOTRACEBACK=") {
 			_ = syscall.Exec("/proc/self/exe", os.Args, []string{"NAME=" + os.Getenv("NAME")})
 			return
 		}
