@@ -2,6 +2,7 @@ package master
 
 import (
 	"fmt"
+	"strings"
 
 	"filbert/pkg/outcome"
 	"filbert/pkg/proto"
@@ -18,6 +19,14 @@ func explained(a *proto.RouteAnswer) *proto.ExplainAnswer {
 		out.Leaves = append(out.Leaves, explainLeaf(&a.Leaves[i]))
 	}
 	return out
+}
+
+// hostText is "name[address]:port", or without a name the address alone.
+func hostText(h proto.Host) string {
+	if strings.HasPrefix(h.Name, "[") {
+		return h.Addr.String() // an address literal is no other name
+	}
+	return fmt.Sprintf("%s[%s]:%d", h.Name, h.Addr.Addr(), h.Addr.Port())
 }
 
 func explainLeaf(l *proto.Leaf) proto.ExplainLeaf {
@@ -39,7 +48,7 @@ func explainLeaf(l *proto.Leaf) proto.ExplainLeaf {
 		out.User = l.User.Name
 	}
 	for _, h := range l.Hosts {
-		out.Hosts = append(out.Hosts, fmt.Sprintf("%s[%s]:%d", h.Name, h.Addr.Addr(), h.Addr.Port()))
+		out.Hosts = append(out.Hosts, hostText(h))
 	}
 	return out
 }

@@ -133,7 +133,7 @@ type ExplainLeaf struct {
 	By        string   `json:"by,omitempty"` // director or router
 	Transport string   `json:"transport,omitempty"`
 	NextHop   string   `json:"next_hop,omitempty"`
-	Hosts     []string `json:"hosts,omitempty"` // "name[address]:port"
+	Hosts     []string `json:"hosts,omitempty"` // "name[address]:port", "address:port" of a literal
 	User      string   `json:"user,omitempty"`
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"time"
 
@@ -159,12 +160,20 @@ func (r *rules) routeDomain(ctx context.Context, domain string, a mailaddr.Addre
 		out := &routed{by: rt.set.Name, transport: rt.set.Transport, nextHop: s.nextHop, plan: s.plan, expires: s.expires}
 		t.add("%s (%s): took: transport %s, next hop %s", who, rt.set.Driver, out.transport, untrusted.From(out.nextHop).ForTerminal())
 		if t.on() {
-			s.plan.Order(r.world.Chance, func(h route.Host) { t.add("  %d %s [%s]", h.Pref, h.Name, h.Addr) })
+			s.plan.Order(r.world.Chance, func(h route.Host) { t.add("  %d %s", h.Pref, hostText(h)) })
 		}
 		return out
 	}
 	t.add("no router took it")
 	return &routed{verdict: route.NoRouter(domain)}
+}
+
+// hostText is "name [address:port]", or without a name the address alone.
+func hostText(h route.Host) string {
+	if strings.HasPrefix(h.Name, "[") {
+		return h.Addr.String()
+	}
+	return fmt.Sprintf("%s [%s]", h.Name, h.Addr)
 }
 
 // unreadable is what a router says while its file cannot be used.
