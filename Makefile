@@ -93,8 +93,8 @@ e2e: build ## the scripts that drive real processes
 interop: build ## with other mail programs (Debian packages; see tests/interop)
 	$(GO) test -count=1 -timeout 15m -tags interop ./tests/interop/...
 
-bench: build ## messages per second, CPU, memory and flushes per message
-	tests/bench/run.sh
+bench: build ## speed, CPU, memory and flushes beside Postfix (root; BENCH="R50d LAT", RUNS, SCALE)
+	tests/bench/run.sh $(BENCH)
 
 cover: ## coverage of the unit tests, as cover.html
 	$(GO) test -coverprofile=cover.out ./pkg/...
