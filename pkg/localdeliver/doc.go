@@ -46,10 +46,11 @@
 // # What a crash leaves
 //
 // Maildir: at most a file in tmp, which mail readers remove when it is 36 hours
-// old, or a message delivered without an answer, which comes again. mbox: a power
-// cut in the middle of an append may leave a part of a message at the end; the next
-// append starts on a line of its own. A dot lock of a dead process is removed when
-// it is staleLock old.
+// old, or a message delivered without an answer, which comes again. A child whose
+// parent has gone puts nothing more into a mailbox. mbox: a power cut or the end of
+// the child in the middle of an append may leave a part of a message at the end; the
+// next append starts on a line of its own. A dot lock of a dead process is removed
+// when it is staleLock old.
 //
 // # Security
 //

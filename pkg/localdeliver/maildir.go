@@ -1,6 +1,7 @@
 package localdeliver
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -12,7 +13,7 @@ import (
 )
 
 // maildir delivers into the Maildir at path.
-func (w *worker) maildir(d *delivery, base, path string) outcome.Outcome {
+func (w *worker) maildir(ctx context.Context, d *delivery, base, path string) outcome.Outcome {
 	dir, err := openDir(base, path)
 	if err != nil {
 		return *fileOutcome("open the mailbox "+path, err)
@@ -21,7 +22,7 @@ func (w *worker) maildir(d *delivery, base, path string) outcome.Outcome {
 	if err := checkMaildir(path, dir); err != nil {
 		return *fileOutcome("use the mailbox "+path, err)
 	}
-	if err := w.deposit(dir, d); err != nil {
+	if err := w.deposit(ctx, dir, d); err != nil {
 		return *fileOutcome("write to the mailbox "+path, err)
 	}
 	return delivered("delivered to the mailbox")
@@ -42,7 +43,7 @@ func checkMaildir(path string, dir *durable.Dir) error {
 }
 
 // deposit writes the message under a new name in tmp and moves it to new.
-func (w *worker) deposit(fsys durable.FS, d *delivery) error {
+func (w *worker) deposit(ctx context.Context, fsys durable.FS, d *delivery) error {
 	name := w.uniqueName(d.Hostname)
 	tmp, final := "tmp/"+name, "new/"+name
 	f, err := create(fsys, tmp)
@@ -62,6 +63,11 @@ func (w *worker) deposit(fsys durable.FS, d *delivery) error {
 	if cerr := f.Close(); err == nil {
 		// NFS and quotas may say no as late as here.
 		err = cerr
+	}
+	if err == nil {
+		// Whoever asked has gone and will have it delivered again: nothing is
+		// in the mailbox yet, and so it shall stay.
+		err = ctx.Err()
 	}
 	if err == nil {
 		// The name is new to this machine and this Maildir, so that rename

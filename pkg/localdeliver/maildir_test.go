@@ -1,6 +1,7 @@
 package localdeliver
 
 import (
+	"context"
 	"errors"
 	"io/fs"
 	"os"
@@ -332,11 +333,35 @@ func TestFailedWritesAreDeferredAndLeaveNothing(t *testing.T) {
 			c.fault.FS = root
 			job := testJob(settings.Transport{Driver: "maildir"}, testMessage)
 			d := &delivery{childJob: job, text: newText(&job.Job, nil)}
-			o := fileOutcome("write", testWorker().deposit(&c.fault, d))
+			o := fileOutcome("write", testWorker().deposit(t.Context(), &c.fault, d))
 			wantOutcome(t, &proto.LocalDone{Outcome: *o}, outcome.Deferred, c.kind, c.status)
 			if n := len(names(t, dir+"/tmp")) + len(names(t, dir+"/new")); n != 0 {
 				t.Fatalf("%d files left", n)
 			}
 		})
+	}
+}
+
+// When local-deliver dies, dispatch has the message delivered again. A child that
+// went on would deliver it twice.
+func TestMailboxIsLeftAloneWhenTheParentHasGone(t *testing.T) {
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	for _, driver := range []string{"maildir", "mbox"} {
+		home := mkdir(t, t.TempDir(), "bob")
+		job := testJob(settings.Transport{Driver: driver, Path: "{home}/box"}, testMessage)
+		job.Job.User.Home = home
+		if done := testWorker().deliver(gone, job, nil); done.Outcome.Class != outcome.Deferred {
+			t.Errorf("%s: %v", driver, done.Outcome)
+		}
+		err := filepath.WalkDir(home, func(path string, d fs.DirEntry, err error) error {
+			if info, _ := d.Info(); err == nil && d.Type().IsRegular() && info.Size() > 0 {
+				t.Errorf("%s: %s was written", driver, path)
+			}
+			return err
+		})
+		if err != nil {
+			t.Error(err)
+		}
 	}
 }

@@ -51,6 +51,9 @@ func (w *worker) appendLocked(ctx context.Context, d *delivery, dir *durable.Dir
 		return err
 	}
 	defer f.Close()
+	if ctx.Err() != nil {
+		return errLocked // too late, or whoever asked has gone and asks another
+	}
 	return appendMessage(f, d, w.now())
 }
 

@@ -83,7 +83,7 @@ func (w *worker) deliver(ctx context.Context, job *childJob, body io.Reader) *pr
 		return ended(*o)
 	}
 	if d.t.Driver == "maildir" {
-		return ended(w.maildir(d, base, path))
+		return ended(w.maildir(ctx, d, base, path))
 	}
 	return ended(w.mboxAppend(ctx, d, base, path))
 }
@@ -100,7 +100,7 @@ func (w *worker) file(ctx context.Context, d *delivery) outcome.Outcome {
 		return outcome.Defer(outcome.Policy, statusConfig, "%v", err)
 	}
 	if isDirName(target) {
-		return w.maildir(d, parentOf(path), path)
+		return w.maildir(ctx, d, parentOf(path), path)
 	}
 	return w.mboxAppend(ctx, d, parentOf(path), path)
 }
