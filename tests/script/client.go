@@ -124,8 +124,8 @@ func (k *client) quit() error {
 }
 
 func send(ts *testscript.TestScript, neg bool, args []string) {
-	o, args := options(ts, args)
-	usage(ts, len(args) > 1, "[!] send [-f FROM] [-to LISTENER] [-n N] [-bdat OCTETS] FILE RCPT...")
+	o, args := options(ts, args, "again")
+	usage(ts, len(args) > 1, "[!] send [-again] [-f FROM] [-to LISTENER] [-n N] [-bdat OCTETS] FILE RCPT...")
 	from, n, chunk := "sender@elsewhere.test", 1, 0
 	if f, ok := o["f"]; ok {
 		from = strings.Trim(f, "<>")
@@ -139,7 +139,12 @@ func send(ts *testscript.TestScript, neg bool, args []string) {
 	text, err := os.ReadFile(ts.MkAbs(args[0]))
 	ts.Check(err)
 	text = []byte(crlf(string(text)))
-	err = sendAll(ts, worldOf(ts).address(ts, o["to"]), from, args[1:], text, chunk, n)
+	try := func() error { return sendAll(ts, worldOf(ts).address(ts, o["to"]), from, args[1:], text, chunk, n) }
+	if o["again"] != "" {
+		until(ts, func() (bool, string) { err = try(); return err == nil, fmt.Sprint(err) })
+	} else {
+		err = try()
+	}
 	switch {
 	case neg && err == nil:
 		ts.Fatalf("the message should have been refused")

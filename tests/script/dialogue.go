@@ -33,13 +33,17 @@ import (
 //	EOF           the server closes, and says nothing more
 //	# text        a comment
 //
-// At the end every connection is closed.
+// At the end every connection is closed, or with -keep at the end of the script.
 func smtpDialogue(ts *testscript.TestScript, neg bool, args []string) {
-	o, args := options(ts, args)
-	usage(ts, !neg && len(args) == 1, "smtp [-to LISTENER] [-from IP] FILE")
+	o, args := options(ts, args, "keep")
+	usage(ts, !neg && len(args) == 1, "smtp [-to LISTENER] [-from IP] [-keep] FILE")
 	w := worldOf(ts)
 	p := &player{ts: ts, address: w.address(ts, o["to"]), from: o["from"], conns: map[string]*dialogueConn{}}
-	defer p.close()
+	if o["keep"] != "" {
+		ts.Defer(p.close)
+	} else {
+		defer p.close()
+	}
 	for i, line := range strings.Split(read(ts, args[0]), "\n") {
 		if err := p.line(line); err != nil {
 			ts.Fatalf("%s, line %d, %q: %v\nso far:\n%s", args[0], i+1, line, err, p.transcript())

@@ -29,14 +29,17 @@
 //
 // # Mail in
 //
-//	smtp [-to LISTENER] FILE    play a dialogue (see dialogue.go)
-//	[!] send [-f FROM] [-to LISTENER] [-n N] [-bdat OCTETS] FILE RCPT...
-//	                            send a file as a polite client does
+//	smtp [-to LISTENER] [-from IP] [-keep] FILE
+//	                            play a dialogue (see dialogue.go)
+//	[!] send [-f FROM] [-to LISTENER] [-n N] [-bdat OCTETS] [-again] FILE RCPT...
+//	                            send a file as a polite client does, with -again
+//	                            until it is taken; the ids are $ID, $ID1, $ID2 ...
 //	load start NAME [-to LISTENER] [-clients N] [-tolerant] RCPT
 //	load reach NAME N           wait until N messages were acknowledged
 //	load stop NAME              stop; without -tolerant any refusal, broken or
 //	                            refused connection is a failure
-//	load check NAME DIR [-once] every acknowledged message is in the Maildir
+//	load check NAME DIR [-once] every acknowledged message is in the Maildir DIR, or
+//	                            for sink:NAME with that sink
 //
 // # The world
 //

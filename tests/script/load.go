@@ -147,10 +147,16 @@ var token = regexp.MustCompile(`(?m)^Subject: (token-\d+-end)`)
 // check waits until every acknowledged message is in the Maildir.
 func (l *load) check(ts *testscript.TestScript, dir string, once bool) {
 	w := worldOf(ts)
+	texts := func() []string { return w.mails(dir) }
+	if name, ok := strings.CutPrefix(dir, "sink:"); ok {
+		s := w.sinks[name]
+		usage(ts, s != nil, "there is no sink "+name)
+		texts = s.mails
+	}
 	var found map[string]int
 	until(ts, func() (bool, string) {
 		found = map[string]int{}
-		for _, text := range w.mails(dir) {
+		for _, text := range texts() {
 			if m := token.FindStringSubmatch(text); m != nil {
 				found[m[1]]++
 			}

@@ -24,8 +24,8 @@ import (
 // ("*" is any text) must match the whole of what the client said, in LMTP at
 // dot the recipient; Nx is for the first N times only. The first rule that
 // matches decides. ACTION is a reply, "250-a / 250 b" for one of several lines,
-// or drop (close), reset, hang (say nothing, until the client closes), or raw
-// with octets to send as they are (Go escapes).
+// "last REPLY" (say it and close), drop (close), reset, hang (say nothing, until the
+// client closes), or raw with octets to send as they are (Go escapes).
 //
 // Without a rule everything is taken. The sink writes NAME/N.eml (content, LF),
 // NAME/N.raw (content as it came, without the transparency of dots), NAME/N.env
@@ -118,7 +118,7 @@ func waitSink(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-var action = regexp.MustCompile(`^([2-5][0-9][0-9][ -]|drop$|reset$|hang$|raw )`)
+var action = regexp.MustCompile(`^([2-5][0-9][0-9][ -]|last |drop$|reset$|hang$|raw )`)
 
 func parseRules(text string) ([]*rule, error) {
 	var out []*rule
@@ -168,6 +168,17 @@ func (s *sink) decide(event, what, otherwise string) string {
 }
 
 func (s *sink) count() int { s.mu.Lock(); defer s.mu.Unlock(); return s.taken }
+
+// mails are the texts of what it has taken.
+func (s *sink) mails() []string {
+	var out []string
+	for n := range s.count() {
+		if b, err := os.ReadFile(filepath.Join(s.dir, strconv.Itoa(n+1)+".eml")); err == nil {
+			out = append(out, string(b))
+		}
+	}
+	return out
+}
 
 func (s *sink) note(conn int, who, what string) {
 	if len(what) > 300 {
@@ -246,6 +257,9 @@ func (k *guest) act(a string) (byte, error) {
 	case a == "hang":
 		_, _ = io.Copy(io.Discard, k.r) // its end is what is waited for
 		return 0, errEnd
+	case strings.HasPrefix(a, "last "):
+		_, err := io.WriteString(k.c, a[5:]+"\r\n")
+		return 0, errors.Join(err, errEnd)
 	case strings.HasPrefix(a, "raw "):
 		raw, err := unescape(a[4:])
 		if err == nil {
@@ -393,7 +407,7 @@ func (k *guest) dot() error {
 		}
 	} else {
 		a := k.s.decide("dot", k.from, "250 2.0.0 taken")
-		if a[0] == '2' { // kept before the client can know of it
+		if a[0] == '2' || strings.HasPrefix(a, "last 2") { // kept before the client can know of it
 			took = k.to
 			if err := k.keep(took); err != nil {
 				return err
