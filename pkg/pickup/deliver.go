@@ -2,6 +2,7 @@ package pickup
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"filbert/pkg/envelope"
@@ -44,7 +45,7 @@ func (p *pickup) deliver() error {
 	sender := p.sender(h)
 	m := p.submission(sender, rcpts)
 	finishHeader(c, h, p.from(h, sender))
-	return p.report(p.handIn(m, c))
+	return p.stop.finally(func() error { return p.report(p.handIn(m, c)) })
 }
 
 // operandRecipients reads the addresses of the command line, each word a list as
@@ -168,27 +169,25 @@ func (s *site) complete(v *envelope.Envelope) {
 // handIn brings a message to safety: with cleanup, or in maildrop/ when cleanup
 // cannot take it now. The answer's code is 250 in both cases, its id is zero in
 // the latter.
-func (p *pickup) handIn(m *proto.Submission, c *content) (answer *proto.Acceptance, err error) {
-	err = p.stop.during(func() error {
-		later := *m
-		later.Envelope.Recipients = append([]envelope.Recipient(nil), m.Envelope.Recipients...)
-		p.site.complete(&m.Envelope)
-		if p.site.sure {
-			later = *m
-		}
-		answer, err = p.submit(m, c.section())
-		if err == nil && !passes(answer) {
-			return nil
-		}
-		// No answer may also mean that only the answer was lost. Then the
-		// message is sent twice, which is better than never.
-		if err := p.drop(&later, c); err != nil {
-			return err
-		}
-		answer = &proto.Acceptance{Code: 250, Status: smtp.Status{Class: 2}, Text: "kept until the mail system is up"}
-		return nil
-	})
-	return answer, err
+//
+// Requires: it runs within a step.
+func (p *pickup) handIn(m *proto.Submission, c *content) (*proto.Acceptance, error) {
+	later := *m
+	later.Envelope.Recipients = slices.Clone(m.Envelope.Recipients)
+	p.site.complete(&m.Envelope)
+	if p.site.sure {
+		later = *m
+	}
+	answer, err := p.submit(m, c.section())
+	if err == nil && !passes(answer) {
+		return answer, nil
+	}
+	// No answer may also mean that only the answer was lost. Then the message is
+	// sent twice, which is better than never.
+	if err := p.drop(&later, c); err != nil {
+		return nil, err
+	}
+	return &proto.Acceptance{Code: 250, Status: smtp.Status{Class: 2}, Text: "Kept until the mail system is up"}, nil
 }
 
 // passes tells a refusal after which the message is worth keeping: a temporary

@@ -260,15 +260,24 @@ func (d *dialogue) data(arg untrusted.Text) (*smtp.Reply, error) {
 	if kept != nil {
 		return failed(kept), nil
 	}
-	answer, err := d.p.handIn(d.submission(tx), c)
+	// The reply is of the same step: a program that was not told hands its
+	// message in again.
+	return nil, d.p.stop.during(func() error {
+		d.say(d.outcome(d.p.handIn(d.submission(tx), c)))
+		return d.out.Flush()
+	})
+}
+
+// outcome is the reply to the dot.
+func (d *dialogue) outcome(a *proto.Acceptance, err error) *smtp.Reply {
 	if err != nil {
-		return failed(err), nil
+		return failed(err)
 	}
-	text := untrusted.From(answer.Text).ForReply()
-	if answer.Code == 250 && !answer.ID.IsZero() {
-		text = "Accepted as " + answer.ID.String()
+	text := untrusted.From(a.Text).ForReply()
+	if a.Code == 250 && !a.ID.IsZero() {
+		text = "Accepted as " + a.ID.String()
 	}
-	return smtp.NewReply(answer.Code, answer.Status, text), nil
+	return smtp.NewReply(a.Code, a.Status, text)
 }
 
 // receive reads the content to its end. An error of keeping it does not stop the

@@ -9,7 +9,7 @@ import (
 
 // interrupts has a signal end the process only between two steps, so that
 // nothing that was begun is left half done. The step of handing a message in is
-// short and is always finished: its answer then decides the exit status.
+// short and is always finished, and told: only its answer decides the exit status.
 type interrupts struct {
 	step sync.Mutex
 }
@@ -32,7 +32,14 @@ func (i *interrupts) watch() {
 	}()
 }
 
-// during carries out one step.
+// finally carries out the last step: no signal counts any more, because the exit
+// status has to say what became of the message.
+func (i *interrupts) finally(step func() error) error {
+	i.step.Lock()
+	return step()
+}
+
+// during carries out one step of several.
 func (i *interrupts) during(step func() error) error {
 	i.step.Lock()
 	defer i.step.Unlock()

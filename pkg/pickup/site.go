@@ -12,9 +12,9 @@ import (
 	"filbert/pkg/untrusted"
 )
 
-// NameFile is the file below an instance's run directory that tells pickup the
+// nameFile is the file below an instance's run directory that tells pickup the
 // name which bare addresses get: one line, written by master.
-const NameFile = "submit/name"
+const nameFile = "submit/name"
 
 // maxNameFile is what is read of it.
 const maxNameFile = 512
@@ -45,7 +45,7 @@ func findSite(dir string) (site, error) {
 // nameSite fills in the name; guesses are the files to look at when master has
 // not left one.
 func nameSite(s site, guesses ...string) site {
-	if s.name = readName(filepath.Join(s.inst.Run, NameFile)); s.name != "" {
+	if s.name = readName(filepath.Join(s.inst.Run, nameFile)); s.name != "" {
 		s.sure = true
 		return s
 	}
