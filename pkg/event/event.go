@@ -131,11 +131,14 @@ func (l *Log) emitJSON(ev Event, f *Fields) {
 	}
 	enc.AddString("ev", ev.Verb())
 	for _, kv := range f.list {
-		if kv.isNum {
+		switch {
+		case kv.isNum:
 			enc.AddInt64(kv.key, kv.num)
-			continue
+		case kv.isTime:
+			enc.AddFloat64(kv.key, kv.ms)
+		default:
+			enc.AddString(kv.key, kv.text)
 		}
-		enc.AddString(kv.key, kv.text)
 	}
 	b, err := enc.EncodeEntry(zapcore.Entry{}, nil)
 	if err != nil {

@@ -18,10 +18,14 @@ type Fields struct {
 	list    []pair
 }
 
+// pair is one key with its value for JSON: a text, a whole number or a length
+// of time in milliseconds.
 type pair struct {
 	key, text string
 	num       int64
 	isNum     bool
+	ms        float64
+	isTime    bool
 }
 
 func (f *Fields) reset() { f.buf, f.list, f.collect = f.buf[:0], f.list[:0], false }
@@ -45,20 +49,20 @@ func (f *Fields) line(now time.Time, service string, ev Event) {
 // Word adds our own text: a name from the configuration, a constant.
 func (f *Fields) Word(key, value string) {
 	if value != "" {
-		f.put(key, untrusted.From(value).ForLog())
+		f.put(key, untrusted.From(value))
 	}
 }
 
 // Text adds text that came from outside.
 func (f *Fields) Text(key string, value untrusted.Text) {
 	if !value.IsEmpty() {
-		f.put(key, value.ForLog())
+		f.put(key, value)
 	}
 }
 
 // Addr adds an address in angle brackets, <> for the null address.
 func (f *Fields) Addr(key string, a mailaddr.Address) {
-	f.put(key, untrusted.From(a.Path()).ForLog())
+	f.put(key, untrusted.From(a.Path()))
 }
 
 // Int adds a number unless it is 0.
@@ -78,13 +82,14 @@ func (f *Fields) Num(key string, n int64) {
 	f.buf = strconv.AppendInt(f.buf, n, 10)
 }
 
-// Took adds a length of time in milliseconds with three decimals.
+// Took adds a length of time in milliseconds with one decimal.
 func (f *Fields) Took(key string, d time.Duration) {
 	if d <= 0 {
 		return
 	}
 	if f.collect {
-		f.list = append(f.list, pair{key: key, text: strconv.FormatFloat(d.Seconds()*1000, 'f', 1, 64)})
+		ms := d.Round(100 * time.Microsecond).Microseconds()
+		f.list = append(f.list, pair{key: key, ms: float64(ms) / 1000, isTime: true})
 		return
 	}
 	f.key(key)
@@ -92,13 +97,14 @@ func (f *Fields) Took(key string, d time.Duration) {
 	f.buf = append(f.buf, "ms"...)
 }
 
-func (f *Fields) put(key, value string) {
+// put adds a text. Only a line has to quote it: JSON does so by itself.
+func (f *Fields) put(key string, value untrusted.Text) {
 	if f.collect {
-		f.list = append(f.list, pair{key: key, text: value})
+		f.list = append(f.list, pair{key: key, text: value.ForTerminal()})
 		return
 	}
 	f.key(key)
-	f.buf = append(f.buf, value...)
+	f.buf = append(f.buf, value.ForLog()...)
 }
 
 func (f *Fields) key(key string) {

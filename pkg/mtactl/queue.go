@@ -324,7 +324,7 @@ func (a *app) printMessage(m *proto.QueueMessage) {
 	row("Attempts", "%d", m.Attempts)
 	row("Next", "%s", a.next(&m.QueueItem))
 	if m.GiveUpAt != nil {
-		row("Given up", "%s", m.GiveUpAt.Local().Format("2006-01-02 15:04:05"))
+		row("Give up", "%s", m.GiveUpAt.Local().Format("2006-01-02 15:04:05"))
 	}
 	if m.Reason != "" {
 		row("Why", "%s", show(m.Reason))

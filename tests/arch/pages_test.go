@@ -192,7 +192,8 @@ func TestLogPage(t *testing.T) {
 	b.WriteString("# The log, key by key\n\n" + notice)
 	b.WriteString("A line is `time id verb key=value ... by=service`. The id is the message's queue id, or `-`. " +
 		"Keys with nothing to say are left out. A value with spaces or odd characters is quoted. " +
-		"With `log.format = \"json\"` the same keys are a JSON object a line (`t`, `id`, `ev`, `by`).\n\n")
+		"With `log.format = \"json\"` the same keys are a JSON object a line (`t`, `id`, `ev`, `by`); " +
+		"`took` and `age` are milliseconds.\n\n")
 	for _, name := range slices.Sorted(maps.Keys(verbs)) {
 		fmt.Fprintf(&b, "## %s\n\n%s\n\n", verbs[name], strings.TrimSpace(docs[name]))
 		if len(keys[name]) > 0 {
