@@ -168,6 +168,17 @@ func (p *pool) abandon(c *child) {
 	c.kill()
 }
 
+// callOff gives c no more jobs and lets it put nothing more into mailboxes. A
+// command that it runs goes on, and with it all else in c.
+func (p *pool) callOff(c *child) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.dropLocked(c)
+	if c.commands == 0 {
+		c.retire()
+	}
+}
+
 // expire ends a child that has been idle. The check is made again under the
 // lock: a job may have come while the timer fired.
 func (p *pool) expire(c *child) {

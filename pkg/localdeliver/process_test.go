@@ -242,6 +242,40 @@ func TestDrainEndsWhatDoesNotEnd(t *testing.T) {
 	}
 }
 
+// A dispatch that starts again has everything delivered again that was under way.
+func TestDeliveriesAreCalledOffWhenDispatchHasGone(t *testing.T) {
+	s := testSettings(t)
+	srv := startServer(t, s)
+	wantDelivered(t, srv.deliver(t.Context(), jobFor("bob", "mbox", testMessage), nil))
+	mbox := filepath.Join(s.Instance.Mail, "bob.mbox")
+	before := read(t, mbox)
+	write(t, mbox+".lock", "somebody reads")
+	ctx, gone := context.WithCancel(t.Context())
+	result := make(chan *proto.LocalDone)
+	go func() { result <- srv.deliver(ctx, jobFor("bob", "mbox", testMessage), nil) }()
+	var c *child
+	for c == nil {
+		srv.pool.mu.Lock()
+		for _, live := range srv.pool.live {
+			if live.jobs == 1 {
+				c = live
+			}
+		}
+		srv.pool.mu.Unlock()
+		time.Sleep(time.Millisecond)
+	}
+	gone()
+	wantOutcome(t, <-result, outcome.Deferred, outcome.Internal, "4.3.0")
+	<-c.done // well before the lock is given up
+	if err := os.Remove(mbox + ".lock"); err != nil {
+		t.Fatal(err)
+	}
+	if after := read(t, mbox); after != before {
+		t.Fatalf("the mailbox became %q", after)
+	}
+	wantDelivered(t, srv.deliver(t.Context(), jobFor("bob", "mbox", testMessage), nil))
+}
+
 func TestAChildThatTalksNonsenseDefersItsJobOnly(t *testing.T) {
 	s := testSettings(t)
 	for _, program := range []string{"/bin/true", "/bin/cat"} {

@@ -74,9 +74,9 @@ func (s *server) handle(ctx context.Context, call *ipc.Call) {
 	if job.Content.InFile() {
 		content = call.Files[0]
 	}
-	// Not ctx: when dispatch goes away in the middle, ending the delivery
-	// would only make it more likely to happen twice.
-	done := s.deliver(context.WithoutCancel(ctx), &job, content)
+	// ctx ends when dispatch has gone: its successor asks for the same again,
+	// and what is not in the mailbox by then would only get there twice.
+	done := s.deliver(ctx, &job, content)
 	call.Reply(done)
 }
 
@@ -98,6 +98,8 @@ func (s *server) attempt(ctx context.Context, job *proto.LocalJob, content *os.F
 	w, limit := workMailbox, mailboxTime
 	if isCommand(job, pl.transport) {
 		w, limit = workCommand, pl.transport.Timeout.D()+commandGrace
+		// Nobody knows what half a command has done.
+		ctx = context.WithoutCancel(ctx)
 	}
 	waitCtx, cancel := context.WithTimeout(ctx, waitForChild)
 	c, err := s.pool.acquire(waitCtx, pl, w)
@@ -116,7 +118,11 @@ func (s *server) attempt(ctx context.Context, job *proto.LocalJob, content *os.F
 	if err == nil {
 		return done
 	}
-	if ctx.Err() != nil {
+	switch {
+	case errors.Is(ctx.Err(), context.Canceled):
+		s.pool.callOff(c)
+		return ended(outcome.Defer(outcome.Internal, statusSystem, "nobody waits for the delivery any more"))
+	case ctx.Err() != nil:
 		// Nobody may be left behind that still writes while we say "later".
 		s.pool.abandon(c)
 		return ended(outcome.Defer(outcome.TimedOut, statusMailbox, "the delivery did not end within %s", limit))
