@@ -37,7 +37,8 @@ type Manager struct {
 	fs       *durable.Dir
 	spool    *spool.Spool
 	dispatch caller
-	wake     chan struct{}
+	wake     chan struct{} // something may be due
+	walk     chan struct{} // something may be on disk that nobody told of
 	// mended: dispatch answers, so it has brought the spool into order and files
 	// may be moved between the queues (Requires of spool.Sweep).
 	mended atomic.Bool
@@ -50,7 +51,7 @@ type Manager struct {
 
 // New makes the daemon.
 func New() *Manager {
-	return &Manager{now: time.Now, wake: make(chan struct{}, 1)}
+	return &Manager{now: time.Now, wake: make(chan struct{}, 1), walk: make(chan struct{}, 1)}
 }
 
 // Open takes hold of the spool.
@@ -88,15 +89,23 @@ func (q *Manager) Confinement(p *service.Process) privsep.Spec {
 func (q *Manager) Serve(ctx context.Context, p *service.Process) error {
 	q.spool = spool.New(q.fs)
 	q.dispatch = p.Client(proto.Dispatch, ipc.ClientOptions{
-		Stay:   ipc.Always,
-		OnUp:   func(context.Context, *ipc.Conn) { q.mended.Store(true) },
+		Stay: ipc.Always,
+		// A dispatch that has just started may follow one that was killed between
+		// filing a message and telling of it.
+		OnUp: func(context.Context, *ipc.Conn) {
+			q.mended.Store(true)
+			q.lookAgain()
+		},
 		OnDown: func(error) { q.mended.Store(false) },
 	})
 	work, stop := context.WithCancel(ctx)
 	defer stop()
-	q.wg.Go(func() { q.loadAll(work) })
+	q.wg.Go(func() { q.load(work) })
 	q.wg.Go(func() { q.serveDue(work) })
-	server := p.Accept(q.handleFiled, ipc.ServerOptions{Credits: credits})
+	server := p.Accept(q.handleFiled, ipc.ServerOptions{
+		Credits:   credits,
+		OnConnect: func(*ipc.Conn) { q.lookAgain() }, // what was told to a lost one
+	})
 	for _, l := range p.Listeners() {
 		if l.Kind != proto.ListenControl {
 			continue

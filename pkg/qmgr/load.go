@@ -16,75 +16,130 @@ import (
 	"filbert/pkg/spool"
 )
 
-// loadAll reads deferred/ and hold/ behind what is already served. A message
-// that dispatch tells meanwhile is known already and left alone.
-func (q *Manager) loadAll(ctx context.Context) {
+// walkAgainAfter is the wait before a walk is made again that could not read
+// everything: the disk or the descriptors may have recovered.
+const walkAgainAfter = time.Minute
+
+// load walks the queues at the start, and again whenever somebody may have filed
+// a message and not lived to tell of it.
+func (q *Manager) load(ctx context.Context) {
+	for {
+		var again <-chan time.Time
+		if !q.loadAll(ctx) {
+			again = time.After(walkAgainAfter)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-q.walk:
+		case <-again:
+		}
+	}
+}
+
+// lookAgain asks for another walk.
+func (q *Manager) lookAgain() {
+	select {
+	case q.walk <- struct{}{}:
+	default:
+	}
+}
+
+// loadAll reads deferred/ and hold/ behind what is already served. What is
+// known already is left alone. It reports whether it could read everything.
+func (q *Manager) loadAll(ctx context.Context) (whole bool) {
 	began := q.now()
 	n := 0
+	whole = true
 	for _, queue := range []spool.Queue{spool.Hold, spool.Deferred} {
 		for id, err := range q.spool.Scan(queue) {
 			if ctx.Err() != nil {
-				return
+				return true
 			}
 			if err != nil {
 				q.log.Emit(event.TroubleOf(0, "walk "+queue.String(), err))
+				whole = false
 				continue
 			}
-			q.loadOne(queue, id)
+			if q.known(id) {
+				continue
+			}
+			if err := q.loadOne(queue, id); err != nil {
+				q.log.Emit(event.TroubleOf(id, "read a message", err))
+				whole = false
+				continue
+			}
 			n++
 		}
 	}
-	q.loaded.Store(true)
-	if n > 0 {
+	if q.loaded.Store(true); n > 0 {
 		q.log.Emit(event.State{Now: "loaded", Why: plural(n, "message") + " in " + q.now().Sub(began).Round(time.Millisecond).String()})
 	}
+	return whole
+}
+
+func (q *Manager) known(id queueid.ID) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	_, known := q.sched.byID[id]
+	return known
 }
 
 // loadOne schedules a message that was found.
-func (q *Manager) loadOne(queue spool.Queue, id queueid.ID) {
-	q.mu.Lock()
-	_, known := q.sched.byID[id]
-	q.mu.Unlock()
-	if known {
-		return
-	}
+func (q *Manager) loadOne(queue spool.Queue, id queueid.ID) error {
 	m, err := q.read(queue, id)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return // finished since
+		return nil // finished since
+	case errors.Is(err, spool.ErrDamaged) && queue == spool.Deferred:
+		// It may be one that dispatch is writing at this moment: to move it away
+		// would be to lose it. So dispatch is asked to try it, and sets it
+		// aside if it is damaged.
+		q.add(queue, &proto.Summary{ID: id, Arrived: id.Time().Unix()}, nil)
+		return nil
 	case errors.Is(err, spool.ErrDamaged):
-		q.setAside(queue, id, err)
-		return
+		return q.setAside(queue, id, err)
 	case err != nil:
-		q.log.Emit(event.TroubleOf(id, "read a message", err))
-		return
-	case len(m.book.Waiting()) == 0:
-		// S6: the log says that nothing is owed. dispatch finds the same and
-		// removes it, as only it knows when that is safe.
-		m.book.Attempts = max(m.book.Attempts, 1)
+		return err
 	}
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if _, known := q.sched.byID[id]; known {
-		return
-	}
+	// S6 too, where the log says that nothing is owed: dispatch finds the same
+	// and removes it, as only it knows when that is safe.
 	s := m.summary()
-	var e *entry
-	if queue == spool.Hold {
-		e = q.sched.hold(&s)
-	} else {
-		e = q.sched.put(&s, q.now(), rand.Float64())
-		q.kick()
-	}
-	e.warned = uint8(min(m.book.Warned, 255))
+	q.add(queue, &s, m.book)
+	return nil
 }
 
-func (q *Manager) setAside(queue spool.Queue, id queueid.ID, why error) {
-	if err := q.spool.Quarantine(queue, id); err != nil {
-		q.log.Emit(event.TroubleOf(id, "set a damaged message aside", err))
+// add puts a message that was found into the schedule, unless somebody told of
+// it meanwhile; book may be nil.
+func (q *Manager) add(queue spool.Queue, s *proto.Summary, book *ledger.Ledger) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if _, known := q.sched.byID[s.ID]; known {
 		return
 	}
+	var e *entry
+	if queue == spool.Hold {
+		e = q.sched.hold(s)
+	} else {
+		e = q.sched.put(s, q.now(), rand.Float64())
+		q.kick()
+	}
+	if book != nil {
+		e.warned = uint8(min(book.Warned, 255))
+	}
+}
+
+// setAside moves a held message that can't be read to corrupt/. Before the spool
+// is in order nothing is moved: the next walk meets it again.
+func (q *Manager) setAside(queue spool.Queue, id queueid.ID, why error) error {
+	if !q.mended.Load() {
+		return why
+	}
+	if err := q.spool.Quarantine(queue, id); err != nil {
+		return errors.Join(why, err)
+	}
 	q.log.Emit(event.CorruptOf(id, "message in "+queue.String(), spool.CorruptName(queue, id), why))
+	return nil
 }
 
 // stored is a message as its files tell it.

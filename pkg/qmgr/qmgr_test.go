@@ -334,11 +334,42 @@ func TestOrderDuringAnAttemptIsRefused(t *testing.T) {
 	}
 }
 
-func TestDamagedMessageIsSetAside(t *testing.T) {
+// dispatch writes a message in place. Whoever moved it away because it is not
+// whole yet would lose it: dispatch marks the record done when it has written.
+func TestFileThatIsBeingWrittenIsLeftToDispatch(t *testing.T) {
+	r := newRig(t)
+	id := queueid.ID(1)
+	if err := durable.MkdirAll(r.q.fs, "deferred/"+id.Shard(), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	name := "deferred/" + id.Shard() + "/" + id.String()
+	f, err := r.q.fs.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if _, err := f.Write(make([]byte, 64)); err != nil {
+		t.Fatal(err)
+	}
+	r.q.loadAll(t.Context())
+	if _, err := r.q.fs.Stat(name); err != nil {
+		t.Fatalf("it was moved away: %v", err)
+	}
+	r.q.startDue(t.Context(), make(chan struct{}, 1))
+	r.q.wg.Wait()
+	if len(r.dues) != 1 || r.dues[0].ID != id || r.dues[0].Action != proto.DueAttempt {
+		t.Errorf("asked dispatch for %+v: it alone knows whether the file is damaged", r.dues)
+	}
+}
+
+func TestDamagedHeldMessageIsSetAside(t *testing.T) {
 	r := newRig(t)
 	r.file(1, "a@example.org", "b@x.example", noon)
 	id := queueid.ID(1)
-	f, err := r.q.fs.OpenFile("deferred/"+id.Shard()+"/"+id.String(), os.O_RDWR, 0)
+	if err := r.q.spool.Move(id, spool.Deferred, spool.Hold); err != nil {
+		t.Fatal(err)
+	}
+	f, err := r.q.fs.OpenFile("hold/"+id.Shard()+"/"+id.String(), os.O_RDWR, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -346,11 +377,19 @@ func TestDamagedMessageIsSetAside(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = f.Close()
+	r.q.mended.Store(false)
+	if whole := r.q.loadAll(t.Context()); whole {
+		t.Error("a walk that left a message out says that it was whole")
+	}
+	if _, err := r.q.fs.Stat("hold/" + id.Shard() + "/" + id.String()); err != nil {
+		t.Fatalf("moved before the spool was in order: %v", err)
+	}
+	r.q.mended.Store(true)
 	r.q.loadAll(t.Context())
 	if len(r.q.sched.byID) != 0 {
 		t.Error("a damaged message is scheduled")
 	}
-	if _, err := r.q.fs.Stat(spool.CorruptName(spool.Deferred, id)); err != nil {
+	if _, err := r.q.fs.Stat(spool.CorruptName(spool.Hold, id)); err != nil {
 		t.Errorf("not in corrupt/: %v", err)
 	}
 }
