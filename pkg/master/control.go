@@ -144,8 +144,11 @@ func (m *Master) serviceStatus(ctx context.Context, s *supervisor, boards bool) 
 	var mu sync.Mutex
 	s.each(func(c *child) {
 		p := proto.ProcessStatus{PID: c.pid(), User: user, Started: c.started, State: "running"}
-		if c.isDraining() {
+		switch {
+		case c.isDraining():
 			p.State = "draining"
+		case !c.isReady(): // not confined yet, and serving nobody
+			p.State = starting
 		}
 		wg.Add(1)
 		go func() {
@@ -202,8 +205,10 @@ func (s *supervisor) status() proto.ServiceStatus {
 		st.State = "stopped"
 	case s.stopping:
 		st.State = "draining"
-	case s.current != nil:
+	case s.current != nil && s.current.isReady():
 		st.State = running
+	case s.current != nil:
+		st.State = starting
 	case !s.wanted:
 		st.State = "idle"
 	default:

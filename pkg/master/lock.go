@@ -17,7 +17,7 @@ var ErrRunning = errors.New("the suite is running already")
 // nothing; the pid in it is for people. A pid that is still there, as unlock
 // takes it out, is that of a master that crashed.
 func lock(path string) (f *os.File, crashed bool, err error) {
-	f, err = os.OpenFile(path, os.O_RDWR|os.O_CREATE|syscall.O_NOFOLLOW, 0o644)
+	f, err = os.OpenFile(path, os.O_RDWR|os.O_CREATE|syscall.O_NOFOLLOW, 0o600)
 	if err != nil {
 		return nil, false, fmt.Errorf("lock the instance: %w", err)
 	}

@@ -108,9 +108,16 @@ func open(s *settings.Settings, opts Options) (*Master, error) {
 	if err := makeRun(s.Instance.Run, ids); err != nil {
 		return nil, err
 	}
-	held, crashed, err := lock(filepath.Join(s.Instance.Run, "master.lock"))
+	path := filepath.Join(s.Instance.Run, "master.lock")
+	held, crashed, err := lock(path)
 	if err != nil {
 		return nil, err
+	}
+	// Administrators see by the lock whether a master lives. Nobody else may
+	// open it: who can, can hold it, and keep the suite from starting.
+	if err := ids.administrators().give(path, 0o640, 0o600); err != nil {
+		held.Close()
+		return nil, fmt.Errorf("lock the instance: %w", err)
 	}
 	m := &Master{
 		opts:        opts,

@@ -66,8 +66,9 @@ type Status struct {
 // ServiceStatus is one program of the suite.
 type ServiceStatus struct {
 	Name string `json:"name"`
-	// State is "running", "idle" (starts when it is first needed), "backoff"
-	// (ended unexpectedly, waits for its next start), "draining" or "stopped".
+	// State is "running", "idle" (starts when it is first needed), "starting",
+	// "backoff" (ended unexpectedly, waits for its next start), "draining" or
+	// "stopped".
 	State     string          `json:"state"`
 	Processes []ProcessStatus `json:"processes"`
 	// Restarts counts the starts after an unexpected end.
@@ -82,7 +83,8 @@ type ProcessStatus struct {
 	PID     int       `json:"pid"`
 	User    string    `json:"user,omitempty"` // who it runs as
 	Started time.Time `json:"started"`
-	// State is "running" or "draining".
+	// State is "starting" (not confined yet, and serving nobody), "running" or
+	// "draining".
 	State string `json:"state"`
 	// Board is its scoreboard, only when it was asked for.
 	Board []BoardRow `json:"board,omitempty"`
