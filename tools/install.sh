@@ -20,15 +20,15 @@ fill() {
 }
 
 # own PATH OWNER GROUP MODE sets what it can and remembers what it could not. chown
-# takes set-id bits away, so the mode comes last; and with the wrong owner nothing
-# is set-id, or open to a group, for whom it is not meant.
+# takes set-id bits away, so the mode comes last; and nothing is set-id for an owner
+# whom it is not meant for.
 own() {
 	mode=$4
 	if [ "$2" != - ] && ! { [ "$(id -u)" = 0 ] && chown "$2:$3" "$DESTDIR$1" 2>/dev/null; }; then
 		remains "$@"
 		case $mode in
-		2*) mode=0755 ;;
-		37*) mode=0700 ;;
+		-) ;;
+		*) mode=0${mode#[0-7]} ;;
 		esac
 	fi
 	[ "$mode" = - ] || chmod "$mode" "$DESTDIR$1"
