@@ -1,0 +1,6 @@
+//go:build !crash
+
+package kill
+
+// The quick measure, for every run of the tests.
+const defaultRounds = 20

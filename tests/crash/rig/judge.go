@@ -1,0 +1,189 @@
+package rig
+
+import (
+	"fmt"
+	"slices"
+	"sort"
+	"strings"
+	"time"
+)
+
+// Verdict is what the judge found.
+type Verdict struct {
+	Violations []Violation
+	acked      int // messages
+	promised   int // recipients of acknowledged messages
+	found      int // copies
+	silent     int // messages that arrived without having been acknowledged
+	duplicates int
+	excuses    map[string]int // duplicates by the process that was killed
+}
+
+// Violation is one broken promise, with the words to look for in the log.
+type Violation struct {
+	What  string
+	Names []string
+}
+
+// recipient is one recipient of one attempt.
+type recipient struct{ token, rcpt string }
+
+// Excuse says what explains that a recipient got a message once more, "" if
+// nothing does.
+type Excuse func(a *Attempt, before, after Copy) string
+
+// Judge holds what arrived against what was promised. It is pure.
+func Judge(attempts []*Attempt, copies []Copy, excuse Excuse) *Verdict {
+	v := &Verdict{excuses: map[string]int{}, found: len(copies)}
+	known := map[string]*Attempt{}
+	for _, a := range attempts {
+		known[a.token] = a
+	}
+	got := map[recipient][]Copy{}
+	for _, c := range copies {
+		if c.wrong != "" {
+			v.broken(fmt.Sprintf("%s: %s (%s)", c.token, c.wrong, c.place), c.token, c.id)
+		}
+		a := known[c.token]
+		if a == nil || !slices.Contains(expand(a.to), c.rcpt) {
+			v.broken(fmt.Sprintf("a message %q has reached <%s>, to whom nobody sent it (%s)", c.token, c.rcpt, c.place), c.token, c.id)
+			continue
+		}
+		if c.kind != whereOf(c.rcpt) {
+			v.broken(fmt.Sprintf("%s: <%s> got what should have become of somebody else (%s)", c.token, c.rcpt, c.place), c.token, c.id)
+		}
+		key := recipient{c.token, c.rcpt}
+		got[key] = append(got[key], c)
+	}
+	for _, a := range attempts {
+		v.attempt(a, got, excuse)
+	}
+	return v
+}
+
+func (v *Verdict) broken(what string, names ...string) {
+	v.Violations = append(v.Violations, Violation{what, names})
+}
+
+// attempt judges all copies of one message.
+func (v *Verdict) attempt(a *Attempt, got map[recipient][]Copy, excuse Excuse) {
+	to := expand(a.to)
+	reached := 0
+	var missing []string
+	for _, r := range to {
+		list := got[recipient{a.token, r}]
+		if len(list) == 0 {
+			missing = append(missing, r)
+			continue
+		}
+		reached++
+		v.several(a, list, excuse)
+	}
+	head := fmt.Sprintf("%s (%s, %d octets, %s: %s)", a.token, a.how, len(a.body), a.fate, strings.TrimSpace(a.answer))
+	switch {
+	case a.fate == acked:
+		v.acked++
+		v.promised += len(to)
+		if len(missing) > 0 {
+			v.broken(fmt.Sprintf("%s: LOST for <%s>", head, strings.Join(missing, ">, <")), a.token, idOf(a.answer))
+		}
+	case a.fate == never && reached > 0:
+		v.broken(fmt.Sprintf("%s: it has reached %d of %d recipients", head, reached, len(to)), a.token)
+	case a.fate == unknown && reached > 0:
+		v.silent++
+		if len(missing) > 0 {
+			v.broken(fmt.Sprintf("%s: it was ours, as others got it, and is LOST for <%s>", head, strings.Join(missing, ">, <")), a.token)
+		}
+	}
+}
+
+// several excuses each copy but the first, or not.
+func (v *Verdict) several(a *Attempt, list []Copy, excuse Excuse) {
+	sort.Slice(list, func(i, j int) bool { return list[i].at.Before(list[j].at) })
+	for i, c := range list[1:] {
+		v.duplicates++
+		before := list[i]
+		if before.unsaid {
+			v.excuses["the remote server did not say that it had taken it"]++
+			continue
+		}
+		why := excuse(a, before, c)
+		if why == "" {
+			v.broken(fmt.Sprintf("%s: <%s> got another copy %s after the first, and no kill explains it",
+				a.token, c.rcpt, c.at.Sub(before.at).Round(time.Millisecond)), a.token, before.id, c.id)
+			continue
+		}
+		v.excuses[why]++
+	}
+}
+
+const (
+	// clocks is how far a file's time, which the kernel takes from its last
+	// tick, may lie from the time of a kill.
+	clocks = 20 * time.Millisecond
+	// momentum is how long after a kill those who worked for the dead may still
+	// bring a delivery to its end: they had passed the last point at which they
+	// ask whether anybody waits for it.
+	momentum = 500 * time.Millisecond
+)
+
+// ByKills excuses with a kill after which nobody could know any more that the
+// first copy had been made.
+func ByKills(kills []Killed) Excuse {
+	return func(a *Attempt, before, after Copy) string { return guilty(a, before, after, kills) }
+}
+
+func guilty(a *Attempt, before, after Copy, kills []Killed) string {
+	names := []string{"master", "dispatch"}
+	switch after.kind {
+	case toMailbox:
+		names = append(names, "local-deliver", "local-child")
+	case toRemote:
+		names = append(names, "smtp-client")
+	case toReport:
+		// A report's way: bounce hears from cleanup, dispatch from bounce; then
+		// it is mail for the sender's mailbox.
+		names = append(names, "bounce", "cleanup", "local-deliver", "local-child")
+	}
+	for _, k := range kills {
+		between := k.At.After(before.at.Add(-momentum)) && k.At.Before(after.at.Add(clocks))
+		if between && slices.Contains(names, k.Name) {
+			return "the end of " + k.Name
+		}
+	}
+	if a.how != "sendmail" || before.id == after.id {
+		return ""
+	}
+	// Two messages of the suite: pickup did not hear cleanup's answer, or did
+	// not get to remove from the maildrop what was handed in.
+	for _, k := range kills {
+		if k.At.After(a.began.Add(-clocks)) && k.At.Before(after.at.Add(clocks)) &&
+			slices.Contains([]string{"cleanup", "master", "pickup"}, k.Name) {
+			return "the end of " + k.Name
+		}
+	}
+	return ""
+}
+
+// idOf is the queue id in "... queued as ID".
+func idOf(answer string) string {
+	_, id, _ := strings.Cut(answer, "queued as ")
+	return strings.TrimSpace(id)
+}
+
+// String is the verdict for people.
+func (v *Verdict) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%d messages acknowledged for %d recipients, %d copies found; %d messages arrived whose answer was lost",
+		v.acked, v.promised, v.found, v.silent)
+	fmt.Fprintf(&b, "; %d duplicates (%.3f %%)", v.duplicates, 100*float64(v.duplicates)/float64(max(1, v.found)))
+	names := make([]string, 0, len(v.excuses))
+	for n := range v.excuses {
+		names = append(names, n)
+	}
+	sort.Slice(names, func(i, j int) bool { return v.excuses[names[i]] > v.excuses[names[j]] })
+	for _, n := range names {
+		fmt.Fprintf(&b, "\n      %5d: %s", v.excuses[n], n)
+	}
+	return b.String()
+}
