@@ -36,9 +36,10 @@ type Dispatcher struct {
 	log      *event.Log
 	board    *service.Scoreboard
 	now      func() time.Time
-	ctx      context.Context // done when draining has taken too long
+	ctx      context.Context                // done when draining has taken too long
+	rest     func(ctx context.Context) bool // a pause before trying again; false: ctx is done
 
-	fs     *durable.Dir
+	fs     durable.FS
 	spool  *spool.Spool
 	marker *journal.Marker
 	limits *limits
@@ -63,6 +64,7 @@ type Dispatcher struct {
 func New() *Dispatcher {
 	return &Dispatcher{
 		now:        time.Now,
+		rest:       restAWhile,
 		feed:       make(chan struct{}, 1),
 		flights:    map[queueid.ID]struct{}{},
 		waitingIDs: map[queueid.ID]struct{}{},
@@ -79,16 +81,17 @@ func (d *Dispatcher) Open(p *service.Process) error {
 		d.settings.Store(s)
 		d.limits.apply(s)
 	})
-	var err error
-	d.fs, err = durable.Open(p.Settings().Instance.Spool)
+	fs, err := durable.Open(p.Settings().Instance.Spool)
+	d.fs = fs
 	return err
 }
 
-// Confinement: the spool, and nothing else.
+// Confinement: the queues, and nothing else; maildrop is not its business.
 func (d *Dispatcher) Confinement(p *service.Process) privsep.Spec {
+	dir := p.Settings().Instance.Spool
 	return privsep.Spec{
 		Chroot:  p.EmptyDir(),
-		Write:   []string{p.Settings().Instance.Spool},
+		Write:   []string{dir + "/incoming", dir + "/deferred", dir + "/hold", dir + "/corrupt"},
 		Seccomp: privsep.SeccompWriter,
 		Limits:  privsep.Limits{Memory: memoryLimit, NoFile: 16384},
 	}
@@ -153,6 +156,9 @@ func (d *Dispatcher) mend() error {
 	return err
 }
 
+// settleGrace is what attempts that ctx cut off get to note who was served.
+const settleGrace = time.Second
+
 // wait is for the attempts under way; ctx ends them too, as it is their own.
 func (d *Dispatcher) wait(ctx context.Context) {
 	done := make(chan struct{})
@@ -162,9 +168,14 @@ func (d *Dispatcher) wait(ctx context.Context) {
 	}()
 	select {
 	case <-done:
+		return
 	case <-ctx.Done():
-		// What is cut off here stands in the journal or under deferred/ and
-		// is attempted again.
+	}
+	// What is cut off stands in the journal or under deferred/ and is attempted
+	// again; but whom it has served it has to say first.
+	select {
+	case <-done:
+	case <-time.After(settleGrace):
 	}
 }
 

@@ -119,6 +119,18 @@ func (d *Dispatcher) retryLater(f *flight) {
 	time.AfterFunc(troublePause, func() { d.later(ref, id) })
 }
 
+// restAWhile waits for troublePause.
+func restAWhile(ctx context.Context) bool {
+	t := time.NewTimer(troublePause)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
 func (d *Dispatcher) kickFeeder() {
 	select {
 	case d.feed <- struct{}{}:

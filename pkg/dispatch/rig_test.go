@@ -29,6 +29,7 @@ var errAway = errors.New("away")
 type rig struct {
 	t      *testing.T
 	d      *Dispatcher
+	disk   *faulty
 	writer *journal.Writer
 	nextID queueid.ID
 
@@ -40,6 +41,7 @@ type rig struct {
 	reports []proto.Report
 	filed   []proto.Summary
 	bounces func() proto.ReportDone
+	onJob   func()
 }
 
 func newRig(t *testing.T) *rig {
@@ -52,7 +54,7 @@ func newRig(t *testing.T) *rig {
 	if err := spool.Prepare(fs); err != nil {
 		t.Fatal(err)
 	}
-	r := &rig{t: t, nextID: 1 << 40, verdict: map[string]outcome.Outcome{}}
+	r := &rig{t: t, disk: &faulty{FS: fs}, nextID: 1 << 40, verdict: map[string]outcome.Outcome{}}
 	r.route = r.remoteRoute
 	r.bounces = func() proto.ReportDone { return proto.ReportDone{Done: true, Sent: true} }
 	if r.writer, err = journal.Open(fs, journal.Options{SegmentSize: 1 << 20, MaxSegments: 4}); err != nil {
@@ -64,7 +66,7 @@ func newRig(t *testing.T) *rig {
 		s.Transports[name] = tr.Complete()
 	}
 	d := New()
-	d.log, d.board, d.ctx, d.fs, d.spool = event.Discard(), service.NewScoreboard(time.Now), context.Background(), fs, spool.New(fs)
+	d.log, d.board, d.ctx, d.fs, d.spool = event.Discard(), service.NewScoreboard(time.Now), context.Background(), r.disk, spool.New(r.disk)
 	d.settings.Store(s)
 	d.limits = newLimits(s)
 	if d.marker, err = journal.OpenMarker(fs, journal.MarkerOptions{FlushEvery: time.Hour}); err != nil {
@@ -116,6 +118,9 @@ func (r *rig) outcomeOf(rc *envelope.Recipient) outcome.Outcome {
 
 func (r *rig) sends(req, reply ipc.Message) error {
 	job := *req.(*proto.RemoteJob)
+	if r.onJob != nil {
+		r.onJob()
+	}
 	for i := range job.Recipients {
 		reply.(*proto.RemoteDone).Outcomes = append(reply.(*proto.RemoteDone).Outcomes, r.outcomeOf(&job.Recipients[i]))
 	}

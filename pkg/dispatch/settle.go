@@ -31,10 +31,18 @@ func (d *Dispatcher) settleFirst(ctx context.Context, f *flight) proto.Settled {
 		d.log.Emit(event.FinishedOf(f.env.ID))
 		return proto.Settled{State: proto.SettledGone}
 	}
-	summary, err := d.file(f)
+	if ctx.Err() != nil && !f.anyFinished() {
+		// Cut off by the end of draining: the record stands, and is attempted at
+		// the next start without the wait of a message that was filed.
+		return proto.Settled{State: proto.SettledBusy}
+	}
+	var summary proto.Summary
+	err := d.insist(ctx, f, "file a deferred message", func() (err error) {
+		summary, err = d.file(f)
+		return err
+	})
 	if err != nil {
 		// The record stands: it is attempted again when room appears.
-		d.log.Emit(event.TroubleOf(f.env.ID, "file a deferred message", err))
 		d.retryLater(f)
 		return proto.Settled{State: proto.SettledBusy}
 	}
@@ -43,6 +51,22 @@ func (d *Dispatcher) settleFirst(ctx context.Context, f *flight) proto.Settled {
 	d.log.Emit(event.FiledOf(f.env.ID, int(summary.Waiting), f.firstWaitingKind()))
 	d.tellQmgr(ctx, summary)
 	return proto.Settled{State: proto.SettledWaiting, Summary: summary}
+}
+
+// insist repeats what fails for as long as this flight is all that knows who was
+// served: to give up would be to serve them again with each later attempt. A
+// flight that has served nobody gives up at once, and takes no memory.
+func (d *Dispatcher) insist(ctx context.Context, f *flight, doing string, do func() error) error {
+	for {
+		err := do()
+		if err == nil {
+			return nil
+		}
+		d.log.Emit(event.TroubleOf(f.env.ID, doing, err))
+		if !f.anyFinished() || !d.rest(ctx) {
+			return err
+		}
+	}
 }
 
 // file writes deferred/XX/ID. Its recipients are the leaves: what was expanded
@@ -80,25 +104,19 @@ func (f *flight) lines(i, n int, now time.Time) []spool.LogLine {
 // settleDeferred ends a later attempt: lines for what happened, removal when
 // nothing waits.
 func (d *Dispatcher) settleDeferred(ctx context.Context, f *flight) proto.Settled {
+	busy := proto.Settled{State: proto.SettledBusy, Summary: proto.Summary{ID: f.env.ID}}
+	if f.anyWaiting() && !f.anyFinished() && (f.allBusy() || ctx.Err() != nil) {
+		return busy // nothing was tried, so there is nothing to tell
+	}
 	now := d.now()
-	var lines []spool.LogLine
-	for i := range f.leaves {
-		lines = append(lines, f.lines(i, f.index[f.leaves[i].Parent], now)...)
-	}
 	waiting := f.waitingParents()
-	for parent, waits := range waiting {
-		if !waits && f.expanded(parent) {
-			rc := &f.env.Recipients[parent]
-			lines = append(lines, spool.LineOf(now, f.index[parent], ledger.KeyText(rc),
-				outcome.Outcome{Class: outcome.Expanded, Status: statusDelivered}))
+	if lines := f.laterLines(waiting, now); len(lines) > 0 {
+		err := d.insist(ctx, f, "note an attempt", func() error {
+			return d.spool.AppendLog(spool.Deferred, f.env.ID, lines)
+		})
+		if err != nil && f.anyFinished() {
+			return busy
 		}
-	}
-	if f.warned {
-		lines = append(lines, spool.LogLine{Time: now, Verb: spool.Warned, Recipient: spool.WholeMessage})
-	}
-	if err := d.spool.AppendLog(spool.Deferred, f.env.ID, lines); err != nil {
-		// What was delivered may be delivered again: the line is its only memory.
-		d.log.Emit(event.TroubleOf(f.env.ID, "note an attempt", err))
 	}
 	left := 0
 	for _, waits := range waiting {
@@ -109,21 +127,40 @@ func (d *Dispatcher) settleDeferred(ctx context.Context, f *flight) proto.Settle
 	if left > 0 {
 		return proto.Settled{State: proto.SettledWaiting, Summary: d.summary(f, left, now), Warned: f.warned}
 	}
-	d.removeDeferred(ctx, f, now)
+	if err := d.removeDeferred(ctx, f.env.ID, now); err != nil {
+		d.log.Emit(event.TroubleOf(f.env.ID, "remove a finished message", err))
+		return busy // the log says that nobody waits: the next attempt removes it
+	}
+	d.log.Emit(event.FinishedOf(f.env.ID))
 	return proto.Settled{State: proto.SettledGone}
 }
 
+// laterLines are the lines of a later attempt; waiting is by recipient of the
+// flight.
+func (f *flight) laterLines(waiting []bool, now time.Time) []spool.LogLine {
+	var lines []spool.LogLine
+	for i := range f.leaves {
+		lines = append(lines, f.lines(i, f.index[f.leaves[i].Parent], now)...)
+	}
+	for parent, waits := range waiting {
+		if !waits && f.expanded(parent) {
+			rc := &f.env.Recipients[parent]
+			lines = append(lines, spool.LineOf(now, f.index[parent], ledger.KeyText(rc),
+				outcome.Outcome{Class: outcome.Expanded, Status: statusDelivered}))
+		}
+	}
+	if f.warned {
+		lines = append(lines, spool.LogLine{Time: now, Verb: spool.Warned, Recipient: spool.WholeMessage})
+	}
+	return lines
+}
+
 // removeDeferred ends state S4.
-func (d *Dispatcher) removeDeferred(ctx context.Context, f *flight, now time.Time) {
-	if err := d.marksFlushed(ctx, f.env.ID); err != nil {
-		d.log.Emit(event.TroubleOf(f.env.ID, "flush the journal's marks", err))
-		return // the log says that nobody waits; qmgr or a restart removes it
+func (d *Dispatcher) removeDeferred(ctx context.Context, id queueid.ID, now time.Time) error {
+	if err := d.marksFlushed(ctx, id); err != nil {
+		return err
 	}
-	if err := d.spool.Remove(spool.Deferred, f.env.ID, now); err != nil {
-		d.log.Emit(event.TroubleOf(f.env.ID, "remove a finished message", err))
-		return
-	}
-	d.log.Emit(event.FinishedOf(f.env.ID))
+	return d.spool.Remove(spool.Deferred, id, now)
 }
 
 // markDone marks the record of a message that needs nothing more.
@@ -162,6 +199,19 @@ func (d *Dispatcher) marksFlushed(ctx context.Context, id queueid.ID) error {
 }
 
 func (f *flight) anyWaiting() bool { return f.countWaiting() > 0 }
+
+// anyFinished tells whether a recipient was served, or reported on, for good.
+func (f *flight) anyFinished() bool { return f.countWaiting() < len(f.outcomes) }
+
+// allBusy tells whether our own limits alone stood in the way.
+func (f *flight) allBusy() bool {
+	for i := range f.outcomes {
+		if f.outcomes[i].Kind != outcome.Busy {
+			return false
+		}
+	}
+	return true
+}
 
 func (f *flight) countWaiting() int {
 	n := 0

@@ -166,7 +166,9 @@ func (s *Spool) removeMessage(q Queue, id queueid.ID, now time.Time) error {
 	}
 	if !done {
 		last := []LogLine{{Time: now, Verb: Finished, Recipient: WholeMessage}}
-		if err := s.AppendLog(q, id, last); err != nil {
+		// A full disk must not keep what would make room. A crash then leaves the
+		// message as it was, or a lone log that is set aside.
+		if err := s.AppendLog(q, id, last); err != nil && !errors.Is(err, ErrFull) {
 			return err
 		}
 	}

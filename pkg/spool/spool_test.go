@@ -250,6 +250,18 @@ func TestAppendOnAFullDiskLeavesTheLogAsItWas(t *testing.T) {
 	}
 }
 
+// Removing is what makes room.
+func TestRemoveWorksOnAFullDisk(t *testing.T) {
+	s, f := newSpool(t)
+	must(t, s.File(Deferred, message(one)))
+	f.Limit(1, 0)
+	must(t, s.Remove(Deferred, one, when))
+	after := New(f.Restart(crashfs.Nothing))
+	if _, err := after.Open(Deferred, one); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("open: %v", err)
+	}
+}
+
 func TestAppendSurvivesAFailedFlushByAFreshFile(t *testing.T) {
 	s, f := newSpool(t)
 	must(t, s.File(Deferred, message(one)))
