@@ -318,9 +318,15 @@ func parseORcpt(s string) (OriginalRecipient, *Reply) {
 	}
 	o := OriginalRecipient{Type: strings.ToLower(kind)}
 	var err error
-	if o.Type == "utf-8" {
+	var international bool
+	switch o.Type {
+	case "utf-8":
 		o.Addr, err = decodeUnitext(enc)
-	} else {
+	case "rfc822":
+		if o.Addr, international, err = decodeUTF8XText(enc); international {
+			o.Type = "utf-8" // what it is, and how it must go on
+		}
+	default:
 		o.Addr, err = DecodeXText(enc)
 	}
 	if err != nil || o.Addr.IsEmpty() {

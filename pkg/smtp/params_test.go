@@ -156,6 +156,7 @@ func TestParseRcptAccepts(t *testing.T) {
 		"TO:<a@b> NOTIFY=never":                  {To: a, Notify: NotifyNever},
 		"TO:<a@b> NOTIFY=SUCCESS,failure,DELAY":  {To: a, Notify: NotifySuccess | NotifyFailure | NotifyDelay},
 		"TO:<a@b> ORCPT=rfc822;c+40d":            {To: a, ORcpt: OriginalRecipient{"rfc822", untrusted.From("c@d")}},
+		"TO:<a@b> ORCPT=rfc822;gr+C3+BCn@d":      {To: a, ORcpt: OriginalRecipient{"utf-8", untrusted.From("grün@d")}}, // Postfix
 		"TO:<a@b> ORCPT=X400;/c=x/+2B":           {To: a, ORcpt: OriginalRecipient{}},
 		`TO:<a@b> ORCPT=utf-8;gr\x{FC}n@d`:       {To: a, ORcpt: OriginalRecipient{"utf-8", untrusted.From("grün@d")}},
 		"TO:<a@b> ORCPT=UTF-8;grün@d":            {To: a, ORcpt: OriginalRecipient{"utf-8", untrusted.From("grün@d")}},
@@ -200,6 +201,9 @@ func TestParseRcptRefuses(t *testing.T) {
 		"TO:<a@b> ORCPT=rfc822;a+0D+0ARCPT":                 "501 5.5.4",
 		"TO:<a@b> ORCPT=rfc822;a+00":                        "501 5.5.4",
 		"TO:<a@b> ORCPT=rfc822;ü":                           "501 5.5.4",
+		"TO:<a@b> ORCPT=rfc822;a+C3":                        "501 5.5.4",
+		"TO:<a@b> ORCPT=rfc822;a+C2+85":                     "501 5.5.4",
+		"TO:<a@b> ORCPT=x-y;a+C3+BC":                        "501 5.5.4",
 		"TO:<a@b> ORCPT=rf c;a":                             "501 5.5.4",
 		`TO:<a@b> ORCPT=utf-8;\x{0A}`:                       "501 5.5.4",
 		`TO:<a@b> ORCPT=utf-8;\x{00}`:                       "501 5.5.4",

@@ -36,28 +36,51 @@ func EncodeXText(s string) string {
 // 3461, sections 4.2 and 4.4): a NUL or a line end that was hidden in hex
 // digits would otherwise meet a reader who thinks that it was checked.
 func DecodeXText(s string) (untrusted.Text, error) {
+	text, err := xtextOctets(s)
+	if err != nil || strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r > '~' }) {
+		return untrusted.Text{}, ErrBadXText
+	}
+	return untrusted.From(text), nil
+}
+
+// decodeUTF8XText reads xtext whose octets are UTF-8, and tells whether any
+// stands for more than US-ASCII. Nothing allows this, but Postfix writes it for
+// an internationalized address; to refuse it is to refuse the message.
+func decodeUTF8XText(s string) (t untrusted.Text, international bool, err error) {
+	text, err := xtextOctets(s)
+	if err != nil || !utf8.ValidString(text) {
+		return untrusted.Text{}, false, ErrBadXText
+	}
+	for _, r := range text {
+		if !unicode.IsPrint(r) {
+			return untrusted.Text{}, false, ErrBadXText
+		}
+		international = international || r > '~'
+	}
+	return untrusted.From(text), international, nil
+}
+
+// xtextOctets are the octets that xtext stands for, whatever they are.
+func xtextOctets(s string) (string, error) {
 	var b strings.Builder
 	for i := 0; i < len(s); i++ {
 		c := s[i]
 		if c == '+' {
 			if i+2 >= len(s) {
-				return untrusted.Text{}, ErrBadXText
+				return "", ErrBadXText
 			}
 			hi, lo := strings.IndexByte(hexUpper, s[i+1]), strings.IndexByte(hexUpper, s[i+2])
 			if hi < 0 || lo < 0 {
-				return untrusted.Text{}, ErrBadXText
+				return "", ErrBadXText
 			}
 			c = byte(hi<<4 | lo)
 			i += 2
 		} else if c < '!' || c > '~' || c == '=' {
-			return untrusted.Text{}, ErrBadXText
-		}
-		if c < ' ' || c > '~' {
-			return untrusted.Text{}, ErrBadXText
+			return "", ErrBadXText
 		}
 		b.WriteByte(c)
 	}
-	return untrusted.From(b.String()), nil
+	return b.String(), nil
 }
 
 // EncodeUnitext writes an address for an ORCPT of type utf-8 in US-ASCII (RFC
