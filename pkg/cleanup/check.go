@@ -1,6 +1,7 @@
 package cleanup
 
 import (
+	"bytes"
 	"errors"
 
 	"filbert/pkg/envelope"
@@ -51,7 +52,12 @@ func (c *Cleanup) checkEnvelope(v *envelope.Envelope) *refusal {
 // checkHeader scans the header at the front of text and holds it to the limits.
 func (c *Cleanup) checkHeader(v *envelope.Envelope, text []byte) (message.Header, *refusal) {
 	s := c.settings.Load()
-	h, err := message.Scan(text, message.Limits{Fields: s.Limits.HeaderFields, Octets: int(s.Limits.HeaderSize)})
+	limits := message.Limits{Fields: s.Limits.HeaderFields, Octets: int(s.Limits.HeaderSize)}
+	if h, err := message.Scan(firstLine(text), limits); err == nil && isHeadless(h) {
+		v.Hops = 1
+		return h, nil
+	}
+	h, err := message.Scan(text, limits)
 	if errors.Is(err, message.ErrHeaderTooBig) {
 		return h, permanent(552, 3, 4, "Message header too large")
 	}
@@ -64,6 +70,20 @@ func (c *Cleanup) checkHeader(v *envelope.Envelope, text []byte) (message.Header
 		return h, permanent(554, 4, 6, "Too many hops: mail is looping")
 	}
 	return h, nil
+}
+
+// firstLine is the first line of text with its line end.
+func firstLine(text []byte) []byte {
+	if i := bytes.Index(text, []byte("\r\n")); i >= 0 {
+		return text[:i+2]
+	}
+	return text
+}
+
+// isHeadless tells whether a message has no header: it begins with a line that is
+// neither a field nor what mailboxes put in front of one, and so with its body.
+func isHeadless(h message.Header) bool {
+	return len(h.Fields) > 0 && h.Fields[0].Kind == message.KindJunk
 }
 
 // checkContent judges what CheckContent saw of the whole message.

@@ -179,6 +179,23 @@ func TestRelayedMailIsNotCompleted(t *testing.T) {
 	}
 }
 
+func TestBodyWithoutAHeaderStaysBody(t *testing.T) {
+	for _, text := range []string{
+		"no colon here\r\nSubject: text\r\n",
+		" folded\r\nSubject: text\r\n",
+		strings.Repeat("a line of text\r\n", 100), // more than a header may have
+	} {
+		r := newRig(t, "smtpd")
+		if got := r.submit(letter(text)); got.Code != 250 {
+			t.Fatalf("%q: %d %s", text, got.Code, got.Text)
+		}
+		_, texts := r.kept()
+		if head, ok := strings.CutSuffix(texts[0], "\r\n\r\n"+text); !ok || !strings.HasPrefix(head, "Received: ") {
+			t.Errorf("kept %q", texts[0])
+		}
+	}
+}
+
 func TestOwnMailGetsWhatIsMissing(t *testing.T) {
 	r := newRig(t, "pickup")
 	m := letter("Subject: x\r\nDate: already there\r\n\r\n")

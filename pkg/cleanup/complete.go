@@ -34,9 +34,20 @@ func (c *Cleanup) complete(v *envelope.Envelope, h message.Header, fill completi
 		trace.For = v.Recipients[0].Address
 	}
 	add := message.Received(trace)
-	if fill != completeHeader {
-		return add
+	if fill == completeHeader {
+		add = c.fillIn(add, v, h)
 	}
+	if isHeadless(h) {
+		// The body must not become header behind our fields, least of all a
+		// first line with a blank in front, which would continue the last one.
+		add = append(add, "\r\n"...)
+	}
+	return add
+}
+
+// fillIn adds the fields that must be in every message.
+func (c *Cleanup) fillIn(add []byte, v *envelope.Envelope, h message.Header) []byte {
+	hostname := c.settings.Load().Hostname
 	if !h.HasField("Date") {
 		add = appendField(add, "Date", message.FormatDate(v.Arrived.Local()))
 	}
