@@ -62,6 +62,8 @@
 //	[!] log [-count N] REGEXP   the log has it now
 //	wait-settled                all mail received is delivered, filed or reported
 //	wait-queue N [FILTER]       mtactl queue list has N messages
+//	until REGEXP mtactl ARGS [-- ARGS]
+//	                            repeat these until their output matches
 //	wait-file PATH              there is such a file
 //	same-message WANT GOT       GOT is WANT, byte for byte, behind Return-Path,
 //	                            Delivered-To and Received fields

@@ -182,3 +182,19 @@ func waitFile(ts *testscript.TestScript, neg bool, args []string) {
 		return false, "there is no " + args[0]
 	})
 }
+
+// untilOutput runs mtactl, once for each part between "--", again and again
+// until the output of all together matches.
+func untilOutput(ts *testscript.TestScript, neg bool, args []string) {
+	usage(ts, !neg && len(args) > 2 && args[1] == "mtactl", "until REGEXP mtactl ARGS [-- ARGS ...]")
+	w, re := worldOf(ts), pattern(ts, args[0])
+	parts := strings.Split(strings.Join(args[2:], "\x00"), "\x00--\x00")
+	until(ts, func() (bool, string) {
+		var all []byte
+		for _, part := range parts {
+			out, _ := exec.Command(w.program("mtactl"), append([]string{"-C", w.inst}, strings.Split(part, "\x00")...)...).CombinedOutput()
+			all = append(all, out...)
+		}
+		return re.Match(all), fmt.Sprintf("mtactl says nothing of %s:\n%s", re, all)
+	})
+}

@@ -59,7 +59,7 @@ var commands = map[string]func(ts *testscript.TestScript, neg bool, args []strin
 	"dns": dnsCommand, "sink": sinkCommand, "sink-stop": sinkStop,
 	"wait-mail": waitMail, "no-mail": noMail, "get-mail": getMail, "wait-sink": waitSink,
 	"wait-log": waitLog, "log": logCommand, "wait-settled": waitSettled, "wait-queue": waitQueue,
-	"wait-file": waitFile, "same-message": sameMessage, "match": match, "report": report,
+	"wait-file": waitFile, "until": untilOutput, "same-message": sameMessage, "match": match, "report": report,
 	"make-message": makeMessage, "control": control, "octets": octets,
 }
 
