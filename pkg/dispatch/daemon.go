@@ -46,9 +46,10 @@ type Dispatcher struct {
 
 	router, remote, local, bounce, qmgr caller
 
-	server    atomic.Pointer[ipc.Server] // of cleanup
-	recoverMu sync.Mutex                 // one walk of the journal at a time
-	feed      chan struct{}
+	server atomic.Pointer[ipc.Server] // of cleanup
+	feed   chan struct{}              // there may be room for what waits
+	walk   chan struct{}              // something may not have been handed over
+	missed chan struct{}              // something could not be read: walk again, later
 
 	mu         sync.Mutex
 	flights    map[queueid.ID]struct{}
@@ -66,6 +67,8 @@ func New() *Dispatcher {
 		now:        time.Now,
 		rest:       restAWhile,
 		feed:       make(chan struct{}, 1),
+		walk:       make(chan struct{}, 1),
+		missed:     make(chan struct{}, 1),
 		flights:    map[queueid.ID]struct{}{},
 		waitingIDs: map[queueid.ID]struct{}{},
 		unflushed:  map[queueid.ID]journal.Ref{},
@@ -116,20 +119,20 @@ func (d *Dispatcher) Serve(ctx context.Context, p *service.Process) error {
 	d.bounce = p.Client(proto.Bounce, ipc.ClientOptions{})
 	d.qmgr = p.Client(proto.QMgr, ipc.ClientOptions{})
 
-	if err := d.mend(); err != nil {
-		return errors.Join(err, d.marker.Close())
-	}
-	feedCtx, stopFeeding := context.WithCancel(ctx)
-	defer stopFeeding()
-	go d.feeder(feedCtx)
+	d.mend()
+	work, stop := context.WithCancel(ctx)
+	defer stop()
+	var loops sync.WaitGroup
+	loops.Go(func() { d.feeder(work) })
+	loops.Go(func() { d.walker(work) })
 	d.kickFeeder()
 	// A connection of cleanup's means that one of us has just started, or lost
 	// the other: look for what was not handed over. proto.Rescan, the only
 	// notice there is, asks for the same.
 	d.server.Store(p.Accept(d.handleCleanup, ipc.ServerOptions{
 		Credits:   credits,
-		OnConnect: func(*ipc.Conn) { go d.recover() },
-		OnNotice:  func(*ipc.Conn, uint16, []byte) { go d.recover() },
+		OnConnect: func(*ipc.Conn) { d.lookAgain() },
+		OnNotice:  func(*ipc.Conn, uint16, []byte) { d.lookAgain() },
 	}, string(proto.Cleanup)))
 	due := p.Accept(d.handleQMgr, ipc.ServerOptions{Credits: credits}, string(proto.QMgr))
 
@@ -137,23 +140,30 @@ func (d *Dispatcher) Serve(ctx context.Context, p *service.Process) error {
 	d.mu.Lock()
 	d.stopping = true
 	d.mu.Unlock()
+	stop()
 	err = errors.Join(d.server.Load().Shutdown(ctx), due.Shutdown(ctx))
+	loops.Wait()
 	d.wait(ctx)
 	return errors.Join(err, d.marker.Close())
 }
 
 // mend brings the spool into order before anybody else touches it: records of
 // the journal first, then the queues (see the table of states in pkg/spool).
-func (d *Dispatcher) mend() error {
-	d.recover()
+// What it can't read waits, and holds up nothing else.
+func (d *Dispatcher) mend() {
+	if !d.recover() {
+		d.miss()
+	}
 	rep, err := d.spool.Sweep()
+	if err != nil {
+		d.log.Emit(event.TroubleOf(0, "bring the queues into order", err))
+	}
 	for _, id := range rep.Lone {
 		d.log.Emit(event.CorruptOf(id, "the log of a message is gone; it is attempted anew", "", spool.ErrDamaged))
 	}
 	for _, name := range rep.Strange {
 		d.log.Emit(event.CorruptOf(0, "a file of no message", name, spool.ErrDamaged))
 	}
-	return err
 }
 
 // settleGrace is what attempts that ctx cut off get to note who was served.

@@ -14,6 +14,7 @@ import (
 	"filbert/pkg/proto"
 	"filbert/pkg/queueid"
 	"filbert/pkg/spool"
+	"filbert/pkg/wire"
 )
 
 const (
@@ -27,8 +28,8 @@ const (
 	troublePause = 30 * time.Second
 )
 
-// errRoom ends a walk of the journal that need not go on.
-var errRoom = errors.New("enough found")
+// errEnough ends a walk of the journal that need not go on.
+var errEnough = errors.New("enough found")
 
 // handleAttempt takes a message from cleanup. Whatever happens to it here, its
 // record stands in the journal, so the answer is always Taken.
@@ -165,12 +166,16 @@ func (d *Dispatcher) feedOne() bool {
 	d.mu.Unlock()
 
 	f, err := d.load(w.ref)
-	if errors.Is(err, journal.ErrGone) {
+	switch {
+	case errors.Is(err, journal.ErrGone):
 		return true
-	}
-	if err != nil {
-		// The record stays; the next walk of the journal finds it again.
+	case errors.Is(err, wire.ErrMalformed):
+		d.setRecordAside(w, err)
+		return true
+	case err != nil:
+		// The record stays, and the next walk of the journal finds it again.
 		d.log.Emit(event.TroubleOf(w.id, "read a message from the journal", err))
+		d.miss()
 		return true
 	}
 	if !d.begin(f) {
@@ -205,33 +210,87 @@ func (d *Dispatcher) load(ref journal.Ref) (*flight, error) {
 	return f, nil
 }
 
-// recover walks the journal for records that need an attempt and are not under
-// way: at the start, whenever cleanup's connection comes up, and when cleanup
-// says that it could not hand over everything.
-func (d *Dispatcher) recover() {
-	d.recoverMu.Lock()
-	defer d.recoverMu.Unlock()
+// setRecordAside ends a record that is as it was written and makes no sense.
+func (d *Dispatcher) setRecordAside(w waiting, why error) {
+	kept, err := d.marker.SetAside(w.ref)
+	if err != nil {
+		d.log.Emit(event.TroubleOf(w.id, "set a record of the journal aside", errors.Join(why, err)))
+		d.miss()
+		return
+	}
+	d.log.Emit(event.CorruptOf(w.id, "message in the journal", kept, why))
+}
+
+// lookAgain asks for a walk of the journal.
+func (d *Dispatcher) lookAgain() {
+	select {
+	case d.walk <- struct{}{}:
+	default:
+	}
+}
+
+// miss asks for a walk after a while: something could not be read now.
+func (d *Dispatcher) miss() {
+	select {
+	case d.missed <- struct{}{}:
+	default:
+	}
+}
+
+// walker walks the journal when cleanup's connection comes up, when cleanup says
+// that it could not hand over everything, and after a walk that missed something.
+func (d *Dispatcher) walker(ctx context.Context) {
+	var again <-chan time.Time
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-d.missed:
+			if again == nil {
+				again = time.After(troublePause)
+			}
+			continue
+		case <-again:
+			again = nil
+		case <-d.walk:
+		}
+		if !d.recover() {
+			d.miss()
+		}
+	}
+}
+
+// recover walks the journal for records that need an attempt and are neither
+// under way nor waiting. It reports whether it could see to all of them.
+func (d *Dispatcher) recover() (whole bool) {
+	whole = true
 	report, err := d.marker.Recover(func(found journal.Found) error {
 		if d.ctx.Err() != nil {
-			return errRoom
+			return errEnough
 		}
-		d.adopt(found)
+		whole = d.adopt(found) && whole
 		return nil
 	})
-	if err != nil && !errors.Is(err, errRoom) {
+	if err != nil && !errors.Is(err, errEnough) {
 		d.log.Emit(event.TroubleOf(0, "walk the journal", err))
+		whole = false
 	}
 	for _, err := range report.Unreadable {
 		d.log.Emit(event.TroubleOf(0, "walk the journal", err))
+		whole = false
 	}
 	d.tellDamage(report.Damage)
+	return whole
 }
 
-// claim makes a message ours alone to look at, unless it is under way or done.
+// claim makes a message ours alone to look at, unless it is under way, done or
+// in the backlog.
 func (d *Dispatcher) claim(id queueid.ID, ref journal.Ref) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if _, under := d.flights[id]; under || d.marker.IsDone(ref) {
+	_, under := d.flights[id]
+	_, waits := d.waitingIDs[id]
+	if under || waits || d.marker.IsDone(ref) {
 		return false
 	}
 	d.flights[id] = struct{}{}
@@ -244,23 +303,27 @@ func (d *Dispatcher) release(id queueid.ID) {
 	d.mu.Unlock()
 }
 
-// adopt decides between the states S2, S3 and S3' of the table in pkg/spool.
-func (d *Dispatcher) adopt(found journal.Found) {
+// adopt decides between the states S2, S3 and S3' of the table in pkg/spool. It
+// reports whether it could.
+func (d *Dispatcher) adopt(found journal.Found) bool {
 	id := found.Record.ID
 	if !d.claim(id, found.Ref) {
-		return
+		return true
 	}
 	what, err := d.spool.Resolve(id)
+	if err == nil && what == spool.AlreadyFiled {
+		d.markFiled(found.Ref, id, found.Record.Large != nil)
+	}
 	d.release(id)
 	switch {
 	case err != nil:
 		// Neither attempted nor marked: the next walk asks again.
 		d.log.Emit(event.TroubleOf(id, "look for a deferred copy", err))
-	case what == spool.AlreadyFiled:
-		d.marker.Done(found.Ref)
-	default:
+		return false
+	case what != spool.AlreadyFiled:
 		d.later(found.Ref, id)
 	}
+	return true
 }
 
 // tellDamage logs acknowledged mail that can no longer be read. The journal

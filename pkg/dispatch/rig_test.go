@@ -69,7 +69,7 @@ func newRig(t *testing.T) *rig {
 	d.log, d.board, d.ctx, d.fs, d.spool = event.Discard(), service.NewScoreboard(time.Now), context.Background(), r.disk, spool.New(r.disk)
 	d.settings.Store(s)
 	d.limits = newLimits(s)
-	if d.marker, err = journal.OpenMarker(fs, journal.MarkerOptions{FlushEvery: time.Hour}); err != nil {
+	if d.marker, err = journal.OpenMarker(r.disk, journal.MarkerOptions{FlushEvery: time.Hour}); err != nil {
 		t.Fatal(err)
 	}
 	d.router, d.remote, d.local, d.bounce, d.qmgr = agent(r.routes), agent(r.sends), agent(r.stores), agent(r.reportsTo), agent(r.files)

@@ -7,6 +7,7 @@ import (
 
 	"filbert/pkg/envelope"
 	"filbert/pkg/event"
+	"filbert/pkg/journal"
 	"filbert/pkg/ledger"
 	"filbert/pkg/outcome"
 	"filbert/pkg/proto"
@@ -27,7 +28,7 @@ func (d *Dispatcher) settle(ctx context.Context, f *flight) proto.Settled {
 // settleFirst ends a first attempt: done, or filed.
 func (d *Dispatcher) settleFirst(ctx context.Context, f *flight) proto.Settled {
 	if !f.anyWaiting() {
-		d.markDone(f)
+		d.markDone(f.ref, f.env.ID, f.file != nil)
 		d.log.Emit(event.FinishedOf(f.env.ID))
 		return proto.Settled{State: proto.SettledGone}
 	}
@@ -47,7 +48,7 @@ func (d *Dispatcher) settleFirst(ctx context.Context, f *flight) proto.Settled {
 		return proto.Settled{State: proto.SettledBusy}
 	}
 	// A crash here leaves the record and the file: recovery lets the file win.
-	d.markFiled(f)
+	d.markFiled(f.ref, f.env.ID, f.file != nil)
 	d.log.Emit(event.FiledOf(f.env.ID, int(summary.Waiting), f.firstWaitingKind()))
 	d.tellQmgr(ctx, summary)
 	return proto.Settled{State: proto.SettledWaiting, Summary: summary}
@@ -163,23 +164,23 @@ func (d *Dispatcher) removeDeferred(ctx context.Context, id queueid.ID, now time
 	return d.spool.Remove(spool.Deferred, id, now)
 }
 
-// markDone marks the record of a message that needs nothing more.
-func (d *Dispatcher) markDone(f *flight) {
-	if f.file != nil {
-		d.marker.DoneLarge(f.ref, f.env.ID)
+// markDone marks a record that needs nothing more; large says that its content
+// is in a file of its own, which then goes too.
+func (d *Dispatcher) markDone(ref journal.Ref, id queueid.ID, large bool) {
+	if large {
+		d.marker.DoneLarge(ref, id)
 		return
 	}
-	d.marker.Done(f.ref)
+	d.marker.Done(ref)
 }
 
 // markFiled marks the record of a message that now lies under deferred/, and
 // remembers it until the mark is on disk: until then the file must not go.
-func (d *Dispatcher) markFiled(f *flight) {
-	id := f.env.ID
+func (d *Dispatcher) markFiled(ref journal.Ref, id queueid.ID, large bool) {
 	d.mu.Lock()
-	d.unflushed[id] = f.ref
+	d.unflushed[id] = ref
 	d.mu.Unlock()
-	d.markDone(f)
+	d.markDone(ref, id, large)
 	d.marker.AfterFlush(func() {
 		d.mu.Lock()
 		delete(d.unflushed, id)

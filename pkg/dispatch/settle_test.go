@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io/fs"
+	"iter"
 	"strings"
 	"syscall"
 	"testing"
@@ -39,6 +40,13 @@ func (f *faulty) Remove(name string) error {
 		return err
 	}
 	return f.FS.Remove(name)
+}
+
+func (f *faulty) ReadDir(name string) iter.Seq2[durable.Entry, error] {
+	if err := f.check("list", name); err != nil {
+		return func(yield func(durable.Entry, error) bool) { yield(durable.Entry{}, err) }
+	}
+	return f.FS.ReadDir(name)
 }
 
 // failAt has one kind of operation fail on the names with a suffix.

@@ -78,12 +78,38 @@ func checkLargeFile(fsys durable.FS, id queueid.ID, want *Large) error {
 	return errors.Join(CheckLarge(f, want), f.Close())
 }
 
+// SetAside is for a record that is as it was written and of which its reader can
+// make nothing: it is kept in corrupt/, under the name that is returned, and
+// marked.
+func (m *Marker) SetAside(ref Ref) (kept string, err error) {
+	rec, err := Read(m.fs, ref)
+	if err != nil {
+		return "", fmt.Errorf("set record %s aside: %w", ref, err)
+	}
+	d := Damage{
+		Segment: ref.Segment, Generation: ref.Generation, First: ref.Index, Count: 1,
+		Offset: ref.Offset, Length: ref.Length,
+	}
+	if rec.Large != nil {
+		d.Large = rec.ID
+	}
+	if err := m.putAway(d); err != nil {
+		return "", fmt.Errorf("set record %s aside: %w", ref, err)
+	}
+	return d.keptAs(), nil
+}
+
+// keptAs is the name in corrupt/ of the bytes.
+func (d *Damage) keptAs() string {
+	return fmt.Sprintf("%s/%08d-%d-%d.journal", corruptDir, d.Segment, d.Generation, d.First)
+}
+
 // putAway keeps damaged bytes in corrupt/ and then marks their records.
 func (m *Marker) putAway(d Damage) error {
 	if d.Done {
 		return nil
 	}
-	name := fmt.Sprintf("%s/%08d-%d-%d.journal", corruptDir, d.Segment, d.Generation, d.First)
+	name := d.keptAs()
 	if _, err := m.fs.Stat(name); err == nil && d.Generation == 0 {
 		return nil // a whole segment, kept at an earlier start
 	}

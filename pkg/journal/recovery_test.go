@@ -206,3 +206,23 @@ func TestSegmentOfAKilledWriterGetsItsNameFlushed(t *testing.T) {
 		}
 	}
 }
+
+func TestRecordSetAsideIsKeptAndMarked(t *testing.T) {
+	f := newFS(t)
+	w := openWriter(t, f, Options{})
+	ref, rec := commit(t, w, 1), message(1)
+	big, _ := large(t, w, 2, 100)
+	m := openMarker(t, f, MarkerOptions{})
+	for _, r := range []Ref{ref, big} {
+		kept, err := m.SetAside(r)
+		must(t, err)
+		b, err := durable.ReadFile(f, kept, 1<<20)
+		must(t, err)
+		if !m.IsDone(r) || r == ref && !bytes.HasSuffix(b, rec.Content) {
+			t.Errorf("%s: done %v, %d bytes kept", r, m.IsDone(r), len(b))
+		}
+	}
+	if _, err := f.Stat(corruptDir + "/" + queueid.ID(2).String() + ".content"); err != nil {
+		t.Errorf("the large content: %v", err)
+	}
+}
