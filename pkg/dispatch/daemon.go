@@ -37,6 +37,7 @@ type Dispatcher struct {
 	board    *service.Scoreboard
 	now      func() time.Time
 	ctx      context.Context                // done when draining has taken too long
+	work     context.Context                // done when draining begins
 	rest     func(ctx context.Context) bool // a pause before trying again; false: ctx is done
 
 	fs     durable.FS
@@ -66,6 +67,7 @@ func New() *Dispatcher {
 	return &Dispatcher{
 		now:        time.Now,
 		rest:       restAWhile,
+		work:       context.Background(),
 		feed:       make(chan struct{}, 1),
 		walk:       make(chan struct{}, 1),
 		missed:     make(chan struct{}, 1),
@@ -120,11 +122,12 @@ func (d *Dispatcher) Serve(ctx context.Context, p *service.Process) error {
 	d.qmgr = p.Client(proto.QMgr, ipc.ClientOptions{})
 
 	d.mend()
-	work, stop := context.WithCancel(ctx)
+	var stop context.CancelFunc
+	d.work, stop = context.WithCancel(ctx)
 	defer stop()
 	var loops sync.WaitGroup
-	loops.Go(func() { d.feeder(work) })
-	loops.Go(func() { d.walker(work) })
+	loops.Go(func() { d.feeder(d.work) })
+	loops.Go(func() { d.walker(d.work) })
 	d.kickFeeder()
 	// A connection of cleanup's means that one of us has just started, or lost
 	// the other: look for what was not handed over. proto.Rescan, the only

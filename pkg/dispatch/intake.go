@@ -84,7 +84,7 @@ func (d *Dispatcher) begin(f *flight) bool {
 func (d *Dispatcher) fly(f *flight) {
 	defer d.wg.Done()
 	cost := int64(len(f.content.Inline))
-	d.run(d.ctx, f)
+	left := d.run(d.ctx, f)
 	f.close()
 	d.mu.Lock()
 	delete(d.flights, f.env.ID)
@@ -93,6 +93,10 @@ func (d *Dispatcher) fly(f *flight) {
 	d.mu.Unlock()
 	if more {
 		d.kickFeeder()
+	}
+	if left.State == proto.SettledWaiting {
+		// In no flight's place: qmgr may be away, and new mail must not wait for it.
+		d.tellQmgr(left.Summary)
 	}
 }
 

@@ -2,6 +2,7 @@ package dispatch
 
 import (
 	"context"
+	"errors"
 	"io"
 	"time"
 
@@ -50,7 +51,6 @@ func (d *Dispatcher) settleFirst(ctx context.Context, f *flight) proto.Settled {
 	// A crash here leaves the record and the file: recovery lets the file win.
 	d.markFiled(f.ref, f.env.ID, f.file != nil)
 	d.log.Emit(event.FiledOf(f.env.ID, int(summary.Waiting), f.firstWaitingKind()))
-	d.tellQmgr(ctx, summary)
 	return proto.Settled{State: proto.SettledWaiting, Summary: summary}
 }
 
@@ -292,11 +292,23 @@ func (d *Dispatcher) tellOutcomes(f *flight) {
 	}
 }
 
-// tellQmgr is allowed to fail: qmgr finds the file itself when it is back.
-func (d *Dispatcher) tellQmgr(ctx context.Context, s proto.Summary) {
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
-	defer cancel()
-	if err := d.qmgr.Call(ctx, &proto.Filed{Summary: s}, &proto.FiledOK{}); err != nil {
+// tellDeadline bounds the wait for qmgr, which only has to put the message into
+// its schedule.
+const tellDeadline = 10 * time.Second
+
+// tellQmgr is allowed to fail when qmgr is gone: the next one reads the files.
+// One that is there and does not answer is told again.
+func (d *Dispatcher) tellQmgr(s proto.Summary) {
+	for {
+		ctx, cancel := context.WithTimeout(d.ctx, tellDeadline)
+		err := d.qmgr.Call(ctx, &proto.Filed{Summary: s}, &proto.FiledOK{})
+		cancel()
+		if err == nil {
+			return
+		}
 		d.log.Emit(event.TroubleOf(s.ID, "tell qmgr", err))
+		if !errors.Is(err, context.DeadlineExceeded) || !d.rest(d.work) {
+			return
+		}
 	}
 }

@@ -191,3 +191,22 @@ func TestPartialSuccessThatDrainingCutOffIsRemembered(t *testing.T) {
 		t.Errorf("got %+v: who was served would be served again", got)
 	}
 }
+
+func TestQmgrThatDoesNotAnswerIsToldAgain(t *testing.T) {
+	r := newRig(t)
+	r.verdict["a@x.example"] = later
+	r.untold = fmt.Errorf("call: %w", context.DeadlineExceeded)
+	r.d.rest = func(context.Context) bool {
+		r.untold = nil
+		return true
+	}
+	r.first(r.accept("a@x.example"))
+	if len(r.filed) != 2 {
+		t.Errorf("told %d times", len(r.filed))
+	}
+	r.untold, r.filed = errAway, nil
+	r.first(r.accept("a@x.example"))
+	if len(r.filed) != 1 {
+		t.Errorf("one that is gone was told %d times: the next one reads the files", len(r.filed))
+	}
+}
