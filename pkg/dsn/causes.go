@@ -56,7 +56,7 @@ var causes = map[outcome.Kind]cause{
 		"You can try again later.",
 	},
 	outcome.Expired: {
-		"We tried for days without success and have now given up.",
+		"We tried for as long as is usual, without success, and have now given up.",
 		"What stood in the way the last time is shown below. You can try again later, or reach the recipient in another way.",
 	},
 	outcome.Loop: {

@@ -144,6 +144,7 @@ func (x *examiner) examine() {
 	x.oneFileSystem()
 	x.socketPaths()
 	x.tables()
+	x.people()
 	x.programs()
 	x.ports()
 }

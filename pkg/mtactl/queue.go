@@ -145,7 +145,10 @@ func (a *app) queueList(f *proto.QueueFilter, ids []string, asJSON bool) error {
 	for _, id := range ids {
 		wanted[id] = true
 	}
-	l := lister{app: a, asJSON: asJSON}
+	l := lister{app: a, asJSON: asJSON, none: "No message waits."}
+	if len(ids) > 0 || query(f) != "" {
+		l.none = "No message matches."
+	}
 	err = l.stream(cl, "/v1/queue"+query(f), func(item *proto.QueueItem) bool {
 		return len(wanted) == 0 || wanted[item.ID]
 	})
@@ -179,6 +182,7 @@ func query(f *proto.QueueFilter) string {
 type lister struct {
 	app    *app
 	asJSON bool
+	none   string // what to say when there is none
 	n      int
 	bytes  int64
 }
@@ -261,7 +265,7 @@ func sender(s string) string {
 
 func (l *lister) summary() {
 	if l.n == 0 {
-		fmt.Fprintln(l.app.Out, "No message waits.")
+		fmt.Fprintln(l.app.Out, l.none)
 		return
 	}
 	fmt.Fprintf(l.app.Out, "%s, %s\n", count(l.n, "message"), size(l.bytes))

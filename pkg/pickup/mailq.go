@@ -148,7 +148,7 @@ func queueTrouble(what string, err error) error {
 	case errors.Is(err, errNotPermitted):
 		return fail(exNoPerm, "%v %s", err, what)
 	case errors.Is(err, errDown):
-		return fail(exUnavailable, "%v; \"mtactl start\" starts it", err)
+		return fail(exUnavailable, "%v; \"mtactl start\" starts it (\"mtactl -C DIR start\" a private instance)", err)
 	}
 	return fail(exUnavailable, "%s: %v", what, err)
 }

@@ -37,9 +37,12 @@ func (t Text) ForLog() string {
 }
 
 // ForTerminal makes one line that a person's terminal shows and does not obey:
-// escaped like ForLog, never quoted.
+// escaped like ForLog where it must be, never quoted.
 func (t Text) ForTerminal() string {
 	body, cut := escape(t.s, MaxTerminalRunes)
+	if !cut && body == strings.ReplaceAll(t.s, `\`, `\\`) {
+		return t.s // nothing to escape: a backslash is one, however often this is done
+	}
 	if cut {
 		body += "..."
 	}
