@@ -141,6 +141,10 @@ func (p *plan) complete() error {
 	}
 	if p.hostname == "" {
 		p.hostname = config.MachineName()
+		if !strings.Contains(p.hostname, ".") && len(p.domains) > 0 {
+			// A machine that does not know its domain: other servers want one.
+			p.hostname += "." + p.domains[0]
+		}
 	}
 	u, err := user.Current()
 	if err != nil {
