@@ -1,6 +1,7 @@
 package service
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -29,6 +30,14 @@ const (
 
 // controlFD is the daemon's end of its socket pair with master.
 const controlFD = 3
+
+// Limits of every daemon that states none of its own and starts no programs.
+// Procs counts the threads of all daemons of a user; FileSize bounds what one gone
+// wild can fill, and is more than any file of ours needs.
+const (
+	daemonProcs    = 4096
+	daemonFileSize = 64 << 30
+)
 
 // startTimeout is how long master may take to send the start frame.
 const startTimeout = 30 * time.Second
@@ -138,6 +147,10 @@ func prepare(p *Process, d Daemon) (string, error) {
 		spec.Identity = &privsep.Identity{UID: int(start.UID), GID: int(start.GID)}
 	}
 	spec.ParentDeath = syscall.SIGKILL // as master asked when it started us
+	if spec.Seccomp != privsep.SeccompNone {
+		spec.Limits.Procs = cmp.Or(spec.Limits.Procs, daemonProcs)
+		spec.Limits.FileSize = cmp.Or(spec.Limits.FileSize, daemonFileSize)
+	}
 	report, err := privsep.Confine(spec)
 	if err != nil {
 		return "", err
