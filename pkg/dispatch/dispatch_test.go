@@ -313,3 +313,77 @@ func TestExpansionAtALaterAttemptServesEachChildOnce(t *testing.T) {
 		t.Errorf("the first child was served %d times", ones)
 	}
 }
+
+// expands has an address stand for others once the alias file is readable.
+func (r *rig) expands(alias string, members ...string) {
+	r.route = func(rc envelope.Recipient) []proto.Leaf {
+		if rc.Address.String() != alias || len(rc.Lineage) > 0 {
+			return r.remoteRoute(rc)
+		}
+		var out []proto.Leaf
+		for _, a := range members {
+			child := rc
+			child.Address, child.Lineage = mailaddr.MustParse(a), []mailaddr.Address{rc.Address}
+			out = append(out, proto.Leaf{Recipient: child, Expanded: true, Transport: "smtp", NextHop: child.Address.Domain()})
+		}
+		return out
+	}
+}
+
+// An alias of itself and others: "ann: \ann, bob@y".
+func TestAliasThatNamesItselfLosesNoMember(t *testing.T) {
+	r := newRig(t)
+	r.route = nil // router is away
+	f := r.accept("ann@x.example")
+	id := f.env.ID
+	r.first(f)
+	r.expands("ann@x.example", "ann@x.example", "bob@y.example")
+	r.verdict["bob@y.example"] = later
+	if got := r.again(id, proto.DueAttempt); got.State != proto.SettledWaiting || got.Summary.Waiting != 1 {
+		t.Fatalf("got %+v", got)
+	}
+	delete(r.verdict, "bob@y.example")
+	if got := r.again(id, proto.DueAttempt); got.State != proto.SettledGone {
+		t.Fatalf("state %d, want gone", got.State)
+	}
+	if ann, bob := r.sent("ann@x.example"), r.sent("bob@y.example"); ann != 1 || bob != 2 {
+		t.Errorf("ann was served %d times, bob tried %d times; want 1 and 2", ann, bob)
+	}
+}
+
+func TestMemberOfTwoListsIsServedOnce(t *testing.T) {
+	r := newRig(t)
+	r.route = nil
+	f := r.accept("one@x.example", "two@x.example", "both@y.example")
+	id := f.env.ID
+	r.first(f)
+	r.route = func(rc envelope.Recipient) []proto.Leaf {
+		members := map[string][]string{"one@x.example": {"both@y.example"}, "two@x.example": {"both@y.example", "slow@y.example"}}
+		list, ok := members[rc.Address.String()]
+		if !ok {
+			return r.remoteRoute(rc)
+		}
+		var out []proto.Leaf
+		for _, a := range list {
+			if a == "both@y.example" && len(r.jobs) == 0 {
+				continue // router names a place once in an answer
+			}
+			child := rc
+			child.Address, child.Lineage = mailaddr.MustParse(a), []mailaddr.Address{rc.Address}
+			out = append(out, proto.Leaf{Recipient: child, Expanded: true, Transport: "smtp", NextHop: "y.example"})
+		}
+		if len(out) == 0 {
+			out = append(out, proto.Leaf{Recipient: rc, Expanded: true, Verdict: outcome.Outcome{Class: outcome.Delivered, Status: statusDelivered}})
+		}
+		return out
+	}
+	r.verdict["slow@y.example"] = later
+	r.again(id, proto.DueAttempt)
+	delete(r.verdict, "slow@y.example")
+	if got := r.again(id, proto.DueAttempt); got.State != proto.SettledGone {
+		t.Fatalf("state %d, want gone", got.State)
+	}
+	if n := r.sent("both@y.example"); n != 1 {
+		t.Errorf("the member of both was served %d times", n)
+	}
+}

@@ -88,15 +88,13 @@ func answersAll(leaves []proto.Leaf, n int) bool {
 	return true
 }
 
-// forgetServedChildren drops the leaves that an earlier attempt served: a
-// recipient that was expanded only at a later attempt is expanded again while some
-// of its children wait.
+// forgetServedChildren drops the leaves that an earlier attempt served.
 func (f *flight) forgetServedChildren() {
 	if f.book == nil {
 		return
 	}
 	f.leaves = slices.DeleteFunc(f.leaves, func(l proto.Leaf) bool {
-		return f.book.States[f.index[l.Parent]].ChildDone(&l.Recipient)
+		return l.Expanded && f.book.ServedChild(&f.env.Recipients[l.Parent], &l.Recipient)
 	})
 }
 

@@ -14,6 +14,7 @@ import (
 	"filbert/pkg/proto"
 	"filbert/pkg/queueid"
 	"filbert/pkg/spool"
+	"filbert/pkg/untrusted"
 )
 
 // settle makes the outcome of an attempt safe, in the order that a crash
@@ -79,7 +80,7 @@ func (d *Dispatcher) file(f *flight) (proto.Summary, error) {
 	msg := spool.Message{ID: env.ID, Content: f.content.Inline}
 	for i := range f.leaves {
 		env.Recipients[i] = f.leaves[i].Recipient
-		msg.Log = append(msg.Log, f.lines(i, i, now)...)
+		msg.Log = append(msg.Log, f.lines(i, i, ledger.KeyText(&env.Recipients[i]), now)...)
 	}
 	msg.Envelope = env.Marshal()
 	if f.file != nil {
@@ -91,9 +92,9 @@ func (d *Dispatcher) file(f *flight) (proto.Summary, error) {
 	return d.summary(f, f.countWaiting(), now), nil
 }
 
-// lines are those of leaf i for recipient number n of the deferred file.
-func (f *flight) lines(i, n int, now time.Time) []spool.LogLine {
-	key := ledger.KeyText(&f.leaves[i].Recipient)
+// lines are those of leaf i for recipient number n of the deferred file, by the
+// name key.
+func (f *flight) lines(i, n int, key untrusted.Text, now time.Time) []spool.LogLine {
 	lines := []spool.LogLine{spool.LineOf(now, n, key, f.outcomes[i])}
 	if f.outcomes[i].Permanent() {
 		// reportAll made a deferral of every failure that it could not report.
@@ -141,7 +142,12 @@ func (d *Dispatcher) settleDeferred(ctx context.Context, f *flight) proto.Settle
 func (f *flight) laterLines(waiting []bool, now time.Time) []spool.LogLine {
 	var lines []spool.LogLine
 	for i := range f.leaves {
-		lines = append(lines, f.lines(i, f.index[f.leaves[i].Parent], now)...)
+		l := &f.leaves[i]
+		key := ledger.KeyText(&l.Recipient)
+		if l.Expanded {
+			key = ledger.ChildKey(&f.env.Recipients[l.Parent], &l.Recipient)
+		}
+		lines = append(lines, f.lines(i, f.index[l.Parent], key, now)...)
 	}
 	for parent, waits := range waiting {
 		if !waits && f.expanded(parent) {
@@ -236,10 +242,11 @@ func (f *flight) waitingParents() []bool {
 	return waits
 }
 
-// expanded tells whether a recipient was replaced by others.
+// expanded tells whether a recipient was replaced by others (all of which may
+// have been served before).
 func (f *flight) expanded(parent int) bool {
 	for i := range f.leaves {
-		if f.leaves[i].Parent == parent && ledger.Key(&f.leaves[i].Recipient) == ledger.Key(&f.env.Recipients[parent]) {
+		if f.leaves[i].Parent == parent && !f.leaves[i].Expanded {
 			return false
 		}
 	}

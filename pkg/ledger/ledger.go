@@ -27,6 +27,8 @@ type Ledger struct {
 	HeldFor     untrusted.Text // reason of the last hold, empty if released since
 	// Bad counts lines that could not be read.
 	Bad int
+
+	served map[untrusted.Text]struct{} // names in lines of a delivery or a report
 }
 
 // State is one recipient's.
@@ -34,14 +36,11 @@ type State struct {
 	Done bool
 	// Last is the newest outcome of the recipient or of a child of its.
 	Last outcome.Outcome
-	// children that are done, when the recipient was expanded at a later
-	// attempt and some of its children still wait.
-	children map[untrusted.Text]struct{}
 }
 
 // Read goes through the lines of a log.
 func Read(env *envelope.Envelope, lines func(yield func(spool.LogLine, error) bool)) *Ledger {
-	l := &Ledger{States: make([]State, len(env.Recipients))}
+	l := &Ledger{States: make([]State, len(env.Recipients)), served: map[untrusted.Text]struct{}{}}
 	for line, err := range lines {
 		if err != nil {
 			l.Bad++
@@ -82,25 +81,23 @@ func (l *Ledger) noteOutcome(env *envelope.Envelope, line *spool.LogLine) {
 		}
 	}
 	switch line.Verb {
-	case spool.Delivered, spool.Expanded, spool.Reported:
+	case spool.Delivered, spool.Reported:
+		l.served[line.Address] = struct{}{}
+	case spool.Expanded:
 	default:
 		return
 	}
 	if line.Address.Equal(Key(&env.Recipients[line.Recipient])) {
 		s.Done = true
-		return
 	}
-	if s.children == nil {
-		s.children = map[untrusted.Text]struct{}{}
-	}
-	s.children[line.Address] = struct{}{}
 }
 
-// ChildDone tells whether a child of the recipient's expansion was served at an
-// earlier attempt.
-func (s *State) ChildDone(child *envelope.Recipient) bool {
-	_, done := s.children[KeyText(child)]
-	return done
+// ServedChild tells whether a child of a recipient's expansion was served at an
+// earlier attempt, as this recipient's or another's: a recipient that was expanded
+// only at a later attempt is expanded again while some of its children wait.
+func (l *Ledger) ServedChild(parent, child *envelope.Recipient) bool {
+	_, served := l.served[ChildKey(parent, child)]
+	return served
 }
 
 // Waiting is the numbers of the recipients that are still owed something.
@@ -121,6 +118,23 @@ func Key(r *envelope.Recipient) string {
 		return r.Target
 	}
 	return r.Address.String()
+}
+
+// ChildKey is what a line names a child of a recipient's expansion by. Where that
+// would be the recipient's own name, as in "ann: \ann, bob", it is told from it:
+// else the line of one child would end the recipient, and with it the others.
+func ChildKey(parent, child *envelope.Recipient) untrusted.Text {
+	key := Key(child)
+	switch {
+	case child.Kind == envelope.TargetPipe:
+		key = "|" + key
+	case child.Kind == envelope.TargetAddress && key == Key(parent):
+		key = `\` + key
+	}
+	if child.User != "" {
+		key += " (" + child.User + ")" // one command, run by two users
+	}
+	return untrusted.From(key)
 }
 
 // KeyText is Key for a line.
