@@ -389,7 +389,8 @@ func childClient() error {
 	wg.Wait()
 	busy()
 	_, err = os.Open("/etc/passwd")
-	return errors.Join(errors.Join(errs...), denied("open", err), forbidden())
+	_, udp := net.ListenPacket("udp", "127.0.0.1:0")
+	return errors.Join(errors.Join(errs...), denied("open", err), denied("make a UDP socket", udp), forbidden())
 }
 
 func childReader() error {

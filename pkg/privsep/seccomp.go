@@ -20,10 +20,10 @@ const (
 	// TCP or Unix sockets, and itself only connects to Unix sockets: no
 	// files, no socket of any other family. smtpd.
 	SeccompServer
-	// SeccompClient is SeccompServer with new TCP and UDP sockets.
-	// smtp-client.
+	// SeccompClient is SeccompServer with new TCP sockets. smtp-client.
 	SeccompClient
-	// SeccompReader is SeccompClient with files opened for reading. router.
+	// SeccompReader is SeccompClient with UDP sockets, and files opened for
+	// reading. router.
 	SeccompReader
 	// SeccompWriter is SeccompServer with files read and written. cleanup.
 	SeccompWriter
@@ -130,7 +130,16 @@ func denials(p Profile) []denial {
 	if p == SeccompClient || p == SeccompReader {
 		families = append(families, unix.AF_INET, unix.AF_INET6)
 	}
-	return []denial{
+	var more []denial
+	if p == SeccompClient {
+		// Landlock knows UDP only since ABI 10. The bit is in the numbers of
+		// SOCK_DGRAM and SOCK_RAW, and not in that of SOCK_STREAM.
+		more = append(more, denial{"socket", []seccomp.Condition{
+			{Argument: 0, Operation: seccomp.NotEqual, Value: unix.AF_UNIX},
+			{Argument: 1, Operation: seccomp.BitsSet, Value: unix.SOCK_DGRAM},
+		}})
+	}
+	return append(more, []denial{
 		// A thread may be made, a process not.
 		{"clone", []seccomp.Condition{{Argument: 0, Operation: seccomp.BitsNotSet, Value: unix.CLONE_THREAD}}},
 		{"mmap", []seccomp.Condition{{Argument: 2, Operation: seccomp.BitsSet, Value: unix.PROT_EXEC}}},
@@ -143,7 +152,7 @@ func denials(p Profile) []denial {
 		{"prlimit64", noneOf(2, 0)},
 		{"prctl", noneOf(0, unix.PR_SET_VMA, unix.PR_GET_NO_NEW_PRIVS, unix.PR_GET_SECCOMP,
 			unix.PR_GET_DUMPABLE, unix.PR_CAPBSET_READ)},
-	}
+	}...)
 }
 
 // noneOf holds when an argument has none of the values.
