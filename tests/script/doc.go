@@ -59,7 +59,7 @@
 //	wait-sink NAME N            the sink has taken N messages
 //	wait-log [-n N] [-id VAR] REGEXP
 //	                            a line (N lines) of the log; VAR becomes its id
-//	[!] log [-count N] REGEXP   the log has it now
+//	[!] log [-count N] REGEXP   the log has it (exactly N times) or does not
 //	wait-settled                all mail received is delivered, filed or reported
 //	wait-queue N [FILTER]       mtactl queue list has N messages
 //	until REGEXP mtactl ARGS [-- ARGS]

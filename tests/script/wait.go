@@ -104,17 +104,29 @@ func matching(text string, re *regexp.Regexp) []string {
 	return out
 }
 
+// logCommand looks for lines that must be there by now or must not. The log is a
+// quarter of a second late, so what must be there is waited for.
 func logCommand(ts *testscript.TestScript, neg bool, args []string) {
 	o, args := options(ts, args)
-	usage(ts, len(args) == 1, "[!] log [-count N] REGEXP")
-	lines := matching(worldOf(ts).log(), pattern(ts, args[0]))
-	switch {
-	case o["count"] != "" && len(lines) != number(ts, o["count"]):
-		ts.Fatalf("%d lines of the log match %s, not %s:\n%s", len(lines), args[0], o["count"], strings.Join(lines, "\n"))
-	case neg && len(lines) > 0:
-		ts.Fatalf("the log has\n%s", strings.Join(lines, "\n"))
-	case !neg && o["count"] == "" && len(lines) == 0:
-		ts.Fatalf("no line of the log matches %s", args[0])
+	usage(ts, len(args) == 1 && (!neg || o["count"] == ""), "[!] log [-count N] REGEXP")
+	w, re := worldOf(ts), pattern(ts, args[0])
+	if neg {
+		if lines := matching(w.log(), re); len(lines) > 0 {
+			ts.Fatalf("the log has\n%s", strings.Join(lines, "\n"))
+		}
+		return
+	}
+	want := 1
+	if o["count"] != "" {
+		want = number(ts, o["count"])
+	}
+	var lines []string
+	until(ts, func() (bool, string) {
+		lines = matching(w.log(), re)
+		return len(lines) >= want, fmt.Sprintf("%d lines of the log match %s, %d are wanted", len(lines), re, want)
+	})
+	if o["count"] != "" && len(lines) > want {
+		ts.Fatalf("%d lines of the log match %s, not %d:\n%s", len(lines), re, want, strings.Join(lines, "\n"))
 	}
 }
 
