@@ -2,9 +2,12 @@ package dispatch
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"time"
 
+	"filbert/pkg/envelope"
+	"filbert/pkg/ipc"
 	"filbert/pkg/outcome"
 	"filbert/pkg/proto"
 	"filbert/pkg/smtp"
@@ -44,28 +47,48 @@ func (d *Dispatcher) routeAll(ctx context.Context, f *flight) {
 	}
 }
 
+// routeSome adds the leaves of some recipients. What router refuses to answer at
+// once, as the lists among them have too many members, is asked in halves.
 func (d *Dispatcher) routeSome(ctx context.Context, f *flight, from, to int) {
+	leaves, err := d.askRouter(ctx, f, from, to)
+	var refused *ipc.RemoteError
+	switch {
+	case errors.As(err, &refused) && to-from > 1:
+		half := (from + to) / 2
+		d.routeSome(ctx, f, from, half)
+		d.routeSome(ctx, f, half, to)
+	case err != nil:
+		f.deferAll(from, to, outcome.Defer(outcome.Internal, statusInternal, "the router did not answer: %v", err))
+	case len(f.leaves)+len(leaves)+len(f.env.Recipients)-to > envelope.MaxRecipients:
+		// Nobody could read the file that all of them were written to.
+		f.deferAll(from, to, outcome.Defer(outcome.Busy, statusBusy, "the lists before this one come first"))
+	default:
+		f.leaves = append(f.leaves, leaves...)
+	}
+}
+
+// askRouter gives the leaves of some recipients.
+func (d *Dispatcher) askRouter(ctx context.Context, f *flight, from, to int) ([]proto.Leaf, error) {
 	ctx, cancel := context.WithTimeout(ctx, routeDeadline)
 	defer cancel()
 	query := proto.RouteQuery{Sender: f.env.Sender, Recipients: f.env.Recipients[from:to]}
 	var answer proto.RouteAnswer
-	err := d.router.Call(ctx, &query, &answer)
-	if err == nil && !answersAll(answer.Leaves, to-from) {
-		err = errIncomplete
+	if err := d.router.Call(ctx, &query, &answer); err != nil {
+		return nil, err
 	}
-	if err != nil {
-		for i := from; i < to; i++ {
-			f.leaves = append(f.leaves, proto.Leaf{
-				Parent:    i,
-				Recipient: f.env.Recipients[i],
-				Verdict:   outcome.Defer(outcome.Internal, statusInternal, "the router did not answer: %v", err),
-			})
-		}
-		return
+	if !answersAll(answer.Leaves, to-from) {
+		return nil, errIncomplete
 	}
-	for _, leaf := range answer.Leaves {
-		leaf.Parent += from
-		f.leaves = append(f.leaves, leaf)
+	for i := range answer.Leaves {
+		answer.Leaves[i].Parent += from
+	}
+	return answer.Leaves, nil
+}
+
+// deferAll puts recipients off as they are.
+func (f *flight) deferAll(from, to int, why outcome.Outcome) {
+	for i := from; i < to; i++ {
+		f.leaves = append(f.leaves, proto.Leaf{Parent: i, Recipient: f.env.Recipients[i], Verdict: why})
 	}
 }
 

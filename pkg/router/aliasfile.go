@@ -211,7 +211,7 @@ func (a *aliasFile) child(n *node, it *aliases.Item, errorsTo *mailaddr.Address,
 			c.rcpt.Address = full
 		}
 	}
-	if it.Literal {
+	if it.Literal && len(c.rcpt.Lineage) < envelope.MaxLineage {
 		// It counts as an ancestor of itself, which no alias expands, neither
 		// now nor at a later attempt.
 		c.rcpt.Lineage = append(c.rcpt.Lineage[:len(c.rcpt.Lineage):len(c.rcpt.Lineage)], c.rcpt.Address)

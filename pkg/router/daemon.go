@@ -2,6 +2,7 @@ package router
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"filbert/pkg/aliases"
+	"filbert/pkg/envelope"
 	"filbert/pkg/event"
 	"filbert/pkg/ipc"
 	"filbert/pkg/lookup"
@@ -217,8 +219,15 @@ func (r *Router) handle(ctx context.Context, c *ipc.Call) {
 	if c.Decode(&m) != nil {
 		return // the connection is closed
 	}
-	c.Reply(r.Answer(ctx, &m))
+	a := r.Answer(ctx, &m)
+	if len(a.Leaves) > envelope.MaxRecipients {
+		c.Refuse(errTooMany) // dispatch asks about fewer recipients then
+		return
+	}
+	c.Reply(a)
 }
+
+var errTooMany = errors.New("more leaves than an answer holds")
 
 // Answer answers one query.
 func (r *Router) Answer(ctx context.Context, m *proto.RouteQuery) *proto.RouteAnswer {

@@ -23,7 +23,7 @@ func (q *query) expand(root node) {
 	mark := len(q.leaves)
 	stack := []node{root}
 	seen := map[seenKey]bool{}
-	limit := q.rules.settings.Limits.Expansion
+	limit := min(q.rules.settings.Limits.Expansion, envelope.MaxRecipients)
 	if limit <= 0 {
 		limit = envelope.MaxRecipients
 	}

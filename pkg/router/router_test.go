@@ -2,6 +2,7 @@ package router_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"os"
@@ -607,6 +608,45 @@ func TestDeepAliasesEnd(t *testing.T) {
 		{"d0@example.org", "d64@example.org failed 5.4.6 loop"},
 		{"d9990@example.org", "d10000@example.org failed 5.1.1 unknown-user"},
 	})
+}
+
+// What can't be encoded would end the connection, and every query on it.
+func TestDeepestAliasCanBeSent(t *testing.T) {
+	var b strings.Builder
+	for i := range envelope.MaxLineage - 1 {
+		fmt.Fprintf(&b, "d%d: d%d\n", i, i+1)
+	}
+	fmt.Fprintf(&b, "d%d: \\alice\n", envelope.MaxLineage-1)
+	newLab(t, "", map[string]string{"aliases": b.String()}).start().expect([][2]string{
+		{"d2@example.org", "alice@example.org maildir alice"},
+		{"d1@example.org", "alice@example.org failed 5.4.6 loop"},
+		{"d0@example.org", "alice@example.org failed 5.4.6 loop"},
+	})
+}
+
+// RouteAnswer holds as many leaves as an envelope may have recipients. dispatch
+// then asks for fewer at a time.
+func TestMoreLeavesThanAnAnswerHoldsAreRefused(t *testing.T) {
+	var list strings.Builder
+	for i := range envelope.MaxRecipients * 2 / 3 {
+		fmt.Fprintf(&list, "m%d@remote.example\n", i)
+	}
+	l := newLab(t, "remote.example. A 192.0.2.1\n", map[string]string{"list": list.String()})
+	l.write("aliases", fmt.Sprintf("one: :include:%s/list\ntwo: :include:%s/list2\nboth: one, two\n", l.dir, l.dir))
+	l.write("list2", strings.ReplaceAll(list.String(), "@", "-two@"))
+	l.set.Limits.Expansion = 10 * envelope.MaxRecipients
+	l.start()
+	err := l.client.Call(t.Context(), to("one@example.org", "two@example.org"), &proto.RouteAnswer{})
+	var refused *ipc.RemoteError
+	if !errors.As(err, &refused) {
+		t.Fatalf("got %v, want a refusal", err)
+	}
+	if n := len(l.ask(to("one@example.org")).Leaves); n != envelope.MaxRecipients*2/3 {
+		t.Errorf("%d leaves", n)
+	}
+	if got := l.ask(to("both@example.org")).Leaves; len(got) != 1 || !got[0].Verdict.Temporary() {
+		t.Errorf("one list of more: %d leaves", len(got))
+	}
 }
 
 func TestOwnersAreToldOnlyOfMailThatHasASender(t *testing.T) {
