@@ -2,6 +2,7 @@ package script
 
 import (
 	"bufio"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -16,11 +17,12 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// A sink is a server that takes mail and keeps it. Its rules are lines
+// A sink is a server that takes mail and keeps it, with -tls over STARTTLS where
+// the client wants. Its rules are lines
 //
 //	[Nx] EVENT [GLOB] ACTION
 //
-// EVENT is connect, ehlo, helo, mail, rcpt, data, dot, bdat, rset, quit or *; GLOB
+// EVENT is connect, ehlo, helo, starttls, mail, rcpt, data, dot, bdat, rset, quit or *; GLOB
 // ("*" is any text) must match the whole of what the client said, in LMTP at
 // dot the recipient; Nx is for the first N times only. The first rule that
 // matches decides. ACTION is a reply, "250-a / 250 b" for one of several lines,
@@ -34,6 +36,7 @@ type sink struct {
 	name string
 	dir  string
 	lmtp bool
+	tls  *tls.Config // nil: not offered
 	l    net.Listener
 
 	mu    sync.Mutex
@@ -53,10 +56,10 @@ type rule struct {
 }
 
 func sinkCommand(ts *testscript.TestScript, neg bool, args []string) {
-	const help = "sink NAME [-lmtp] [-at IP | -unix PATH] [FILE]"
+	const help = "sink NAME [-lmtp] [-tls] [-at IP | -unix PATH] [FILE]"
 	usage(ts, !neg && len(args) > 0, help)
 	w, name := worldOf(ts), args[0]
-	o, rest := options(ts, args[1:], "lmtp")
+	o, rest := options(ts, args[1:], "lmtp", "tls")
 	usage(ts, len(rest) <= 1, help)
 	var rules []*rule
 	if len(rest) == 1 {
@@ -73,6 +76,10 @@ func sinkCommand(ts *testscript.TestScript, neg bool, args []string) {
 	l, err := listenFor(ts, w, o)
 	ts.Check(err)
 	s := &sink{name: name, dir: filepath.Join(w.dir, name), lmtp: o["lmtp"] != "", l: l, rules: rules, conns: map[net.Conn]bool{}}
+	if o["tls"] != "" {
+		s.tls, err = certified()
+		ts.Check(err)
+	}
 	ts.Check(os.MkdirAll(s.dir, 0o700))
 	s.out, err = os.OpenFile(filepath.Join(s.dir, "transcript"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	ts.Check(err)
@@ -304,10 +311,19 @@ func (k *guest) command(line string) error {
 		k.from, k.to, k.content = "", nil, nil
 		otherwise := "250 " + k.s.name + ".test"
 		if verb != "helo" {
-			otherwise = "250-" + k.s.name + ".test / " + extensions
+			otherwise = "250-" + k.s.name + ".test / " + k.offer() + extensions
 			verb = "ehlo"
 		}
 		_, err := k.act(k.s.decide(verb, arg, otherwise))
+		return err
+	case "starttls":
+		if k.s.tls == nil {
+			break
+		}
+		d, err := k.act(k.s.decide(verb, "", "220 2.0.0 go ahead"))
+		if d == '2' {
+			err = k.startTLS()
+		}
 		return err
 	case "mail":
 		d, err := k.act(k.s.decide(verb, arg, "250 2.1.0 ok"))
@@ -343,6 +359,24 @@ func (k *guest) command(line string) error {
 	}
 	_, err := k.act(k.s.decide(verb, arg, otherwise))
 	return err
+}
+
+// offer is the line of EHLO that says STARTTLS, where that is still to come.
+func (k *guest) offer() string {
+	if _, secure := k.c.(*tls.Conn); secure || k.s.tls == nil {
+		return ""
+	}
+	return "250-STARTTLS / "
+}
+
+func (k *guest) startTLS() error {
+	c := tls.Server(k.c, k.s.tls)
+	if err := c.Handshake(); err != nil {
+		return err
+	}
+	k.s.note(k.n, "--", tls.VersionName(c.ConnectionState().Version))
+	k.c, k.r = c, bufio.NewReader(c)
+	return nil
 }
 
 func (k *guest) data() error {
