@@ -114,19 +114,30 @@ func Defer(k Kind, status smtp.Status, format string, args ...any) Outcome {
 	return Outcome{Class: Deferred, Kind: k, Status: status, Text: untrusted.From(fmt.Sprintf(format, args...))}
 }
 
+// The most of each word that travels. Beyond it words are cut and not refused:
+// they are for people, and what became of the recipient must not be lost.
+const (
+	maxKind = 32
+	maxText = 8 << 10
+	maxName = 256
+	maxIP   = 64
+	maxTLS  = 32
+)
+
 // EncodeTo appends the outcome.
 func (o *Outcome) EncodeTo(e *wire.Encoder) {
+	cut := func(s string, most int) { e.String(s[:min(len(s), most)]) }
 	e.U8(uint8(o.Class))
-	e.String(string(o.Kind))
+	cut(string(o.Kind), maxKind)
 	e.U16(uint16(o.Code))
 	e.U16(uint16(o.Status.Class))
 	e.U16(uint16(o.Status.Subject))
 	e.U16(uint16(o.Status.Detail))
-	e.String(o.Text.ForWire())
-	e.String(o.Transport)
-	e.String(o.Remote)
-	e.String(o.RemoteIP)
-	e.String(o.TLS)
+	e.String(o.Text.Clip(maxText).ForWire())
+	cut(o.Transport, maxName)
+	cut(o.Remote, maxName)
+	cut(o.RemoteIP, maxIP)
+	cut(o.TLS, maxTLS)
 	e.Bool(o.Relayed)
 	e.Bool(o.DSNPassed)
 }
@@ -134,14 +145,14 @@ func (o *Outcome) EncodeTo(e *wire.Encoder) {
 // DecodeFrom reads an outcome; d says what was wrong.
 func (o *Outcome) DecodeFrom(d *wire.Decoder) {
 	o.Class = Class(d.U8())
-	o.Kind = Kind(d.String(32))
+	o.Kind = Kind(d.String(maxKind))
 	o.Code = int(d.U16())
 	o.Status = smtp.Status{Class: int(d.U16()), Subject: int(d.U16()), Detail: int(d.U16())}
-	o.Text = untrusted.FromWire(d.String(8 << 10))
-	o.Transport = d.String(256)
-	o.Remote = d.String(256)
-	o.RemoteIP = d.String(64)
-	o.TLS = d.String(32)
+	o.Text = untrusted.FromWire(d.String(maxText))
+	o.Transport = d.String(maxName)
+	o.Remote = d.String(maxName)
+	o.RemoteIP = d.String(maxIP)
+	o.TLS = d.String(maxTLS)
 	o.Relayed = d.Bool()
 	o.DSNPassed = d.Bool()
 	if o.Class < Delivered || o.Class > Expanded {

@@ -41,7 +41,7 @@ func (*Due) Kind() uint16 { return KindDue }
 func (m *Due) EncodeTo(e *wire.Encoder) {
 	e.U64(uint64(m.ID))
 	e.U8(uint8(m.Action))
-	e.String(m.Reason)
+	encodeWords(e, m.Reason, maxWords)
 	e.Bool(m.WarnDelay)
 	e.I64(m.GiveUpAt)
 }
@@ -50,7 +50,7 @@ func (m *Due) EncodeTo(e *wire.Encoder) {
 func (m *Due) DecodeFrom(d *wire.Decoder) {
 	m.ID = queueid.ID(d.U64())
 	m.Action = DueAction(d.U8())
-	m.Reason = d.String(1024)
+	m.Reason = d.String(maxWords)
 	m.WarnDelay = d.Bool()
 	m.GiveUpAt = d.I64()
 	if m.Action < DueAttempt || m.Action > DueDelete {

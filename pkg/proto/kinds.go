@@ -1,5 +1,7 @@
 package proto
 
+import "filbert/pkg/wire"
+
 // Kind numbers of all messages; a number is never used again for another
 // message. Requests are even, the reply to a request is the next odd number.
 // 0-99 belong to pkg/ipc and to the arrow between master and its children.
@@ -35,4 +37,12 @@ const (
 	// envelope with its recipients, and room to spare.
 	MaxFrame = 24 << 20
 	maxName  = 256
+	// maxWords bounds a text for people, maxOutput what a command printed and
+	// maxTrace a line of an explanation. Longer ones are cut when they are sent:
+	// what can't be decoded would end the connection, and all calls on it.
+	maxWords  = 1024
+	maxOutput = 1 << 20
+	maxTrace  = 4096
 )
+
+func encodeWords(e *wire.Encoder, s string, most int) { e.String(s[:min(len(s), most)]) }

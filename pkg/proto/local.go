@@ -67,11 +67,11 @@ func (*LocalDone) Kind() uint16 { return KindLocalDone }
 // EncodeTo appends the message.
 func (m *LocalDone) EncodeTo(e *wire.Encoder) {
 	m.Outcome.EncodeTo(e)
-	e.String(m.Output.ForWire())
+	e.String(m.Output.Clip(maxOutput).ForWire())
 }
 
 // DecodeFrom reads it.
 func (m *LocalDone) DecodeFrom(d *wire.Decoder) {
 	m.Outcome.DecodeFrom(d)
-	m.Output = untrusted.FromWire(d.String(1 << 20))
+	m.Output = untrusted.FromWire(d.String(maxOutput))
 }

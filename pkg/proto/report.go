@@ -52,7 +52,7 @@ func (m *Report) EncodeTo(e *wire.Encoder) {
 	}
 	e.Count(len(m.Output))
 	for _, t := range m.Output {
-		e.String(t.ForWire())
+		e.String(t.Clip(maxOutput).ForWire())
 	}
 	e.I64(m.GiveUpAt)
 	m.Content.EncodeTo(e)
@@ -70,7 +70,7 @@ func (m *Report) DecodeFrom(d *wire.Decoder) {
 		m.Output = make([]untrusted.Text, n)
 	}
 	for i := range m.Output {
-		m.Output[i] = untrusted.FromWire(d.String(1 << 20))
+		m.Output[i] = untrusted.FromWire(d.String(maxOutput))
 	}
 	m.GiveUpAt = d.I64()
 	m.Content.DecodeFrom(d)
@@ -97,7 +97,7 @@ func (m *ReportDone) EncodeTo(e *wire.Encoder) {
 	e.Bool(m.Sent)
 	e.U16(uint16(m.Code))
 	encodeStatus(e, m.Status)
-	e.String(m.Text)
+	encodeWords(e, m.Text, maxWords)
 }
 
 // DecodeFrom reads it.
@@ -106,5 +106,5 @@ func (m *ReportDone) DecodeFrom(d *wire.Decoder) {
 	m.Sent = d.Bool()
 	m.Code = int(d.U16())
 	m.Status = decodeStatus(d)
-	m.Text = d.String(1024)
+	m.Text = d.String(maxWords)
 }

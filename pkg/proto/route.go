@@ -116,7 +116,7 @@ func (m *RouteAnswer) EncodeTo(e *wire.Encoder) {
 	}
 	e.Count(len(m.Trace))
 	for _, line := range m.Trace {
-		e.String(line)
+		encodeWords(e, line, maxTrace)
 	}
 }
 
@@ -137,7 +137,7 @@ func (m *RouteAnswer) DecodeFrom(d *wire.Decoder) {
 	}
 	m.Trace = make([]string, d.Count(100_000, 4))
 	for i := range m.Trace {
-		m.Trace[i] = d.String(4096)
+		m.Trace[i] = d.String(maxTrace)
 	}
 }
 

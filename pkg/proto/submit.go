@@ -70,7 +70,7 @@ func (m *Acceptance) EncodeTo(e *wire.Encoder) {
 	e.U64(uint64(m.ID))
 	e.U16(uint16(m.Code))
 	encodeStatus(e, m.Status)
-	e.String(m.Text)
+	encodeWords(e, m.Text, maxWords)
 }
 
 // DecodeFrom reads it.
@@ -78,7 +78,7 @@ func (m *Acceptance) DecodeFrom(d *wire.Decoder) {
 	m.ID = queueid.ID(d.U64())
 	m.Code = int(d.U16())
 	m.Status = decodeStatus(d)
-	m.Text = d.String(1024)
+	m.Text = d.String(maxWords)
 }
 
 // Capacity tells the submitters whether there is room, so that smtpd can say
@@ -96,14 +96,14 @@ func (*Capacity) Kind() uint16 { return KindCapacity }
 func (m *Capacity) EncodeTo(e *wire.Encoder) {
 	e.Bool(m.Accepting)
 	e.I64(m.Free)
-	e.String(m.Reason)
+	encodeWords(e, m.Reason, maxWords)
 }
 
 // DecodeFrom reads it.
 func (m *Capacity) DecodeFrom(d *wire.Decoder) {
 	m.Accepting = d.Bool()
 	m.Free = d.I64()
-	m.Reason = d.String(1024)
+	m.Reason = d.String(maxWords)
 }
 
 func encodeStatus(e *wire.Encoder, s smtp.Status) {
