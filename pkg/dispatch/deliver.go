@@ -74,8 +74,11 @@ func (d *Dispatcher) deliverRemote(ctx context.Context, f *flight, j *job) {
 	first := &f.leaves[j.leaves[0]]
 	req := proto.RemoteJob{
 		ID: f.env.ID, Sender: j.sender, Transport: j.transport, NextHop: j.nextHop, Hosts: first.Hosts,
-		Body: f.env.Body, UTF8: f.env.UTF8, Return: f.env.Return, EnvID: f.env.EnvID,
+		Body: f.env.Body, UTF8: f.env.UTF8,
 		Has8Bit: f.env.Has8Bit, LongLine: f.env.LongLine, Content: f.content,
+	}
+	if !j.list { // RFC 3461, section 5.2.7.3
+		req.Return, req.EnvID = f.env.Return, f.env.EnvID
 	}
 	for _, i := range j.leaves {
 		req.Recipients = append(req.Recipients, f.leaves[i].Recipient)

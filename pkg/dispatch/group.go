@@ -13,6 +13,7 @@ type job struct {
 	transport string
 	nextHop   string
 	sender    mailaddr.Address // envelope sender: the message's, or a list's owner
+	list      bool             // members of a list: what the sender asked for ends there
 	remote    bool
 }
 
@@ -20,6 +21,7 @@ type job struct {
 type groupKey struct {
 	transport, nextHop string
 	sender             mailaddr.Address
+	list               bool
 }
 
 // group makes jobs of the leaves that have no verdict yet: one transaction for
@@ -41,7 +43,7 @@ func group(leaves []proto.Leaf, sender mailaddr.Address, transports map[string]s
 			jobs = append(jobs, j)
 			continue
 		}
-		key := groupKey{l.Transport, l.NextHop, j.sender}
+		key := groupKey{l.Transport, l.NextHop, j.sender, j.list}
 		at, ok := open[key]
 		if ok && len(jobs[at].leaves) < maxRecipients(transports[l.Transport]) {
 			jobs[at].leaves = append(jobs[at].leaves, i)
@@ -62,6 +64,7 @@ func newJob(i int, l *proto.Leaf, sender mailaddr.Address, transports map[string
 		transport: l.Transport,
 		nextHop:   l.NextHop,
 		sender:    sender,
+		list:      l.Recipient.ErrorsTo != nil,
 		remote:    isRemote(transports[l.Transport].Driver),
 	}
 }

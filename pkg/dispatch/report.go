@@ -2,6 +2,7 @@ package dispatch
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"filbert/pkg/envelope"
@@ -10,6 +11,7 @@ import (
 	"filbert/pkg/outcome"
 	"filbert/pkg/proto"
 	"filbert/pkg/smtp"
+	"filbert/pkg/untrusted"
 )
 
 // reportDeadline bounds one question to bounce, which includes cleanup's flush.
@@ -22,6 +24,7 @@ var statusDelivered = smtp.Status{Class: 2, Subject: 0, Detail: 0}
 func (d *Dispatcher) reportAll(ctx context.Context, f *flight) {
 	d.report(ctx, f, proto.ReportFailure, func(i int) bool { return f.outcomes[i].Permanent() })
 	d.report(ctx, f, proto.ReportSuccess, func(i int) bool { return wantsSuccess(f, i) })
+	d.reportExpanded(ctx, f)
 	if f.due.WarnDelay {
 		d.report(ctx, f, proto.ReportDelay, func(i int) bool { return wantsDelay(f, i) })
 	}
@@ -59,34 +62,48 @@ func (d *Dispatcher) report(ctx context.Context, f *flight, what proto.ReportKin
 		bySender[sender] = append(bySender[sender], i)
 	}
 	for _, sender := range order {
-		d.reportTo(ctx, f, what, sender, bySender[sender])
+		for _, piece := range pieces(f, bySender[sender]) {
+			d.reportTo(ctx, f, what, sender, piece)
+		}
 	}
 }
 
+// maxReported bounds what one report tells, in octets: it has to fit a frame,
+// and one record of a small journal.
+const maxReported = 128 << 10
+
+// pieces splits the leaves that are to be reported on.
+func pieces(f *flight, leaves []int) [][]int {
+	var out [][]int
+	size := 0
+	for _, i := range leaves {
+		cost := 1024 + 2*f.outcomes[i].Text.Len() // fields, words around them, the text twice
+		if f.output != nil {
+			cost += f.output[i].Len()
+		}
+		if len(out) == 0 || size+cost > maxReported {
+			out, size = append(out, nil), 0
+		}
+		last := len(out) - 1
+		out[last] = append(out[last], i)
+		size += cost
+	}
+	return out
+}
+
 func (d *Dispatcher) reportTo(ctx context.Context, f *flight, what proto.ReportKind, sender mailaddr.Address, leaves []int) {
-	env := *f.env
-	env.Sender = sender
-	env.Recipients = make([]envelope.Recipient, len(leaves))
-	req := proto.Report{What: what, Envelope: env, GiveUpAt: f.due.GiveUpAt, Content: f.content}
-	for n, i := range leaves {
-		req.Envelope.Recipients[n] = f.leaves[i].Recipient
+	req := reportOf(f, what, sender)
+	for _, i := range leaves {
+		req.Envelope.Recipients = append(req.Envelope.Recipients, f.leaves[i].Recipient)
 		req.Outcomes = append(req.Outcomes, f.outcomes[i])
 		if f.output != nil {
 			req.Output = append(req.Output, f.output[i])
 		}
 	}
-	ctx, cancel := context.WithTimeout(ctx, reportDeadline)
-	defer cancel()
-	var done proto.ReportDone
-	err := d.bounce.Call(ctx, &req, &done, f.files()...)
-	if err == nil && done.Done {
+	text, done := d.askBounce(ctx, f, req)
+	if done {
 		f.warned = f.warned || what == proto.ReportDelay
 		return
-	}
-	text := done.Text
-	if err != nil {
-		text = err.Error()
-		d.log.Emit(event.TroubleOf(f.env.ID, "report to the sender", err))
 	}
 	if what != proto.ReportFailure {
 		return // a warning or a confirmation that is lost costs no mail
@@ -96,4 +113,74 @@ func (d *Dispatcher) reportTo(ctx context.Context, f *flight, what proto.ReportK
 		f.outcomes[i] = outcome.Defer(outcome.Internal, statusInternal,
 			"failed for good (%s), but the report could not be sent yet: %s", was.Status.String(), text)
 	}
+}
+
+// reportOf begins a report to sender. What the sender of the message asked of
+// reports is no business of a list's owner (RFC 3461, section 5.2.7.3).
+func reportOf(f *flight, what proto.ReportKind, sender mailaddr.Address) *proto.Report {
+	env := *f.env
+	if sender != env.Sender {
+		env.Sender, env.EnvID, env.Return = sender, untrusted.Text{}, envelope.ReturnUnstated
+	}
+	env.Recipients = nil
+	return &proto.Report{What: what, Envelope: env, GiveUpAt: f.due.GiveUpAt, Content: f.content}
+}
+
+// askBounce reports whether the report is safe, or why not.
+func (d *Dispatcher) askBounce(ctx context.Context, f *flight, req *proto.Report) (why string, done bool) {
+	ctx, cancel := context.WithTimeout(ctx, reportDeadline)
+	defer cancel()
+	var answer proto.ReportDone
+	if err := d.bounce.Call(ctx, req, &answer, f.files()...); err != nil {
+		d.log.Emit(event.TroubleOf(f.env.ID, "report to the sender", err))
+		return err.Error(), false
+	}
+	return answer.Text, answer.Done
+}
+
+// reportExpanded confirms to the sender what became of a recipient that stands
+// for others who were not told to confirm it themselves (RFC 3461, section
+// 5.2.7): an alias of several was expanded, a list was reached.
+func (d *Dispatcher) reportExpanded(ctx context.Context, f *flight) {
+	ends := f.expansions()
+	var parents []int
+	for parent, end := range ends {
+		if end != 0 && f.env.Recipients[parent].Notify.Has(envelope.NotifySuccess) {
+			parents = append(parents, parent)
+		}
+	}
+	for some := range slices.Chunk(parents, maxReported/1024) {
+		req := reportOf(f, proto.ReportSuccess, f.env.Sender)
+		for _, parent := range some {
+			req.Envelope.Recipients = append(req.Envelope.Recipients, f.env.Recipients[parent])
+			req.Outcomes = append(req.Outcomes, outcome.Outcome{Class: ends[parent], Status: statusDelivered})
+		}
+		_, _ = d.askBounce(ctx, f, req) // a confirmation that is lost costs no mail
+	}
+}
+
+// expansions tells of each recipient of the flight what to confirm of it, 0 for
+// nothing. One that is expanded late is expanded again until all of its members
+// are served, and confirmed then.
+func (f *flight) expansions() []outcome.Class {
+	ends := make([]outcome.Class, len(f.env.Recipients))
+	none := make([]bool, len(f.env.Recipients))
+	for i := range f.leaves {
+		l := &f.leaves[i]
+		switch {
+		case !l.Expanded, l.Recipient.Notify.Has(envelope.NotifySuccess),
+			f.origin == fromDeferred && f.outcomes[i].Temporary():
+			none[l.Parent] = true
+		case l.Recipient.ErrorsTo != nil:
+			ends[l.Parent] = outcome.Delivered
+		case ends[l.Parent] == 0:
+			ends[l.Parent] = outcome.Expanded
+		}
+	}
+	for parent := range ends {
+		if none[parent] {
+			ends[parent] = 0
+		}
+	}
+	return ends
 }

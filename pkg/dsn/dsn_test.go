@@ -189,3 +189,22 @@ func FuzzCompose(f *testing.F) {
 		}
 	})
 }
+
+// RFC 3464, section 2.3.3.
+func TestActionOfASuccess(t *testing.T) {
+	for _, c := range []struct {
+		o            outcome.Outcome
+		action, word string
+	}{
+		{outcome.Outcome{Class: outcome.Delivered}, "delivered", "was delivered"},
+		{outcome.Outcome{Class: outcome.Delivered, Relayed: true}, "relayed", "does not confirm"},
+		{outcome.Outcome{Class: outcome.Expanded}, "expanded", "several recipients"},
+	} {
+		r := request(Success)
+		r.Outcomes[0] = c.o
+		text := string(Compose(r))
+		if !strings.Contains(text, "Action: "+c.action+"\r\n") || !strings.Contains(text, c.word) {
+			t.Errorf("%s:\n%s", c.action, text)
+		}
+	}
+}

@@ -117,10 +117,14 @@ func asWritten(rc *envelope.Recipient) string {
 	return ""
 }
 
+// successWords: RFC 3464, section 2.3.3, for people.
 func successWords(o *outcome.Outcome) string {
 	if o.Relayed {
 		return "was passed on to " + orSome(o.Remote, "another mail system") +
 			", which does not confirm deliveries. You may hear no more of it."
+	}
+	if o.Class == outcome.Expanded {
+		return "stands for several recipients and was passed on to them. You hear more only of those who can't be reached."
 	}
 	return "was delivered."
 }
