@@ -52,22 +52,46 @@ func (b *Bounce) report(ctx context.Context, call *ipc.Call, m *proto.Report) pr
 	}
 	req := b.request(m, d, returned)
 	req.Full = full
-	got, err := b.submit(ctx, d.to, dsn.Compose(req))
-	if err != nil {
-		return later(err)
+	for {
+		got, err := b.submit(ctx, d.to, dsn.Compose(req))
+		refused := errors.Is(err, ipc.ErrTooBig) || err == nil && got.Code >= 500
+		switch {
+		case refused && lessen(req):
+			continue
+		case refused:
+			// cleanup will never take this report: to try for ever would keep the
+			// message for ever.
+			b.log.Emit(event.TroubleOf(m.Envelope.ID, "submit a report", refusal(got, err)))
+			return proto.ReportDone{Done: true}
+		case err != nil:
+			return later(err)
+		case got.Code == 250:
+			b.tell(m, d, got.ID)
+			return proto.ReportDone{Done: true, Sent: true}
+		}
+		return proto.ReportDone{Code: got.Code, Status: got.Status, Text: got.Text}
 	}
+}
+
+// lessen leaves out of a report what the sender can do without, the largest
+// first, and reports whether there was any.
+func lessen(r *dsn.Request) bool {
 	switch {
-	case got.Code == 250:
-		b.tell(m, d, got.ID)
-		return proto.ReportDone{Done: true, Sent: true}
-	case got.Code >= 500:
-		// cleanup will never take this report (too many hops, too large): to
-		// try for ever would keep the message for ever.
-		b.log.Emit(event.TroubleOf(m.Envelope.ID, "submit a report",
-			fmt.Errorf("refused: %d %s %s", got.Code, got.Status, got.Text)))
-		return proto.ReportDone{Done: true}
+	case r.Full:
+		r.Full, r.Returned = false, headerOf(r.Returned)
+	case r.Returned != nil || r.Output != nil:
+		r.Returned, r.Output = nil, nil
+	default:
+		return false
 	}
-	return proto.ReportDone{Code: got.Code, Status: got.Status, Text: got.Text}
+	return true
+}
+
+func refusal(got *proto.Acceptance, err error) error {
+	if err != nil {
+		return err
+	}
+	return fmt.Errorf("refused: %d %s %s", got.Code, got.Status, got.Text)
 }
 
 func later(err error) proto.ReportDone {

@@ -1,0 +1,112 @@
+package bounce
+
+import (
+	"context"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"filbert/pkg/envelope"
+	"filbert/pkg/event"
+	"filbert/pkg/ipc"
+	"filbert/pkg/mailaddr"
+	"filbert/pkg/outcome"
+	"filbert/pkg/proto"
+	"filbert/pkg/service"
+	"filbert/pkg/settings"
+	"filbert/pkg/untrusted"
+)
+
+// cleanup answers submissions with a function.
+type cleanup func(*proto.Submission) (proto.Acceptance, error)
+
+func (c cleanup) Call(_ context.Context, req, reply ipc.Message, _ ...*os.File) (err error) {
+	*reply.(*proto.Acceptance), err = c(req.(*proto.Submission))
+	return err
+}
+
+const original = "Subject: hello\r\n\r\nThe body of it.\r\n"
+
+func newBounce(c cleanup) *Bounce {
+	b := New()
+	b.log, b.board, b.cleanup = event.Discard(), service.NewScoreboard(time.Now), c
+	s := settings.Default()
+	s.Hostname = "mail.example.org"
+	b.settings.Store(s)
+	return b
+}
+
+func failure() *proto.Report {
+	return &proto.Report{
+		What: proto.ReportFailure,
+		Envelope: envelope.Envelope{
+			ID: 77, Source: envelope.FromSMTP, Sender: mailaddr.MustParse("ann@example.org"),
+			Recipients: []envelope.Recipient{{Address: mailaddr.MustParse("bob@example.net")}},
+		},
+		Outcomes: []outcome.Outcome{{Class: outcome.Failed, Text: untrusted.From("no such user")}},
+		Output:   []untrusted.Text{untrusted.From("printed by a command")},
+		Content:  proto.Content{Inline: []byte(original), Size: int64(len(original))},
+	}
+}
+
+func TestReportReturnsTheMessage(t *testing.T) {
+	var text string
+	b := newBounce(func(s *proto.Submission) (proto.Acceptance, error) {
+		text = string(s.Content.Inline)
+		if !s.Envelope.Sender.IsNull() || s.Envelope.Recipients[0].Notify != envelope.NotifyNever {
+			t.Errorf("somebody could answer it: %+v", s.Envelope)
+		}
+		return proto.Acceptance{Code: 250}, nil
+	})
+	if done := b.report(t.Context(), &ipc.Call{}, failure()); !done.Done || !done.Sent {
+		t.Errorf("got %+v", done)
+	}
+	if !strings.Contains(text, original) || !strings.Contains(text, "printed by a command") {
+		t.Errorf("report:\n%s", text)
+	}
+}
+
+// A sender must hear of a failure, if need be without what could not be returned.
+func TestReportThatIsRefusedIsSentWithLess(t *testing.T) {
+	for _, most := range []int{3, 2} {
+		tries := 0
+		var last string
+		b := newBounce(func(s *proto.Submission) (proto.Acceptance, error) {
+			last = string(s.Content.Inline)
+			if tries++; tries < most {
+				if most == 3 {
+					return proto.Acceptance{}, ipc.ErrTooBig
+				}
+				return proto.Acceptance{Code: 552}, nil
+			}
+			return proto.Acceptance{Code: 250}, nil
+		})
+		done := b.report(t.Context(), &ipc.Call{}, failure())
+		if !done.Done || !done.Sent || tries != most || strings.Contains(last, "The body") || !strings.Contains(last, "bob@example.net") {
+			t.Errorf("%+v after %d tries:\n%s", done, tries, last)
+		}
+	}
+}
+
+func TestReportThatNobodyEverTakesEnds(t *testing.T) {
+	b := newBounce(func(*proto.Submission) (proto.Acceptance, error) { return proto.Acceptance{Code: 554}, nil })
+	if done := b.report(t.Context(), &ipc.Call{}, failure()); !done.Done || done.Sent {
+		t.Errorf("got %+v", done)
+	}
+}
+
+func TestReportThatCanNotBeTakenNowIsAskedForAgain(t *testing.T) {
+	tries := 0
+	b := newBounce(func(*proto.Submission) (proto.Acceptance, error) {
+		tries++
+		return proto.Acceptance{Code: 452, Text: "full"}, nil
+	})
+	if done := b.report(t.Context(), &ipc.Call{}, failure()); done.Done || tries != 1 {
+		t.Errorf("got %+v after %d tries", done, tries)
+	}
+	b.cleanup = cleanup(func(*proto.Submission) (proto.Acceptance, error) { return proto.Acceptance{}, ipc.ErrGone })
+	if done := b.report(t.Context(), &ipc.Call{}, failure()); done.Done {
+		t.Errorf("got %+v", done)
+	}
+}
