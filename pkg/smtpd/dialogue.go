@@ -254,11 +254,15 @@ func (d *dialogue) tell(a action) {
 	if d.refusals++; d.refusals > shownRefusals {
 		return
 	}
+	from := a.from
+	if from == nil {
+		from = d.session.tx.sender()
+	}
 	d.srv.refusals.show(event.Refused{
 		Client: d.client,
 		Port:   d.session.site.port.Name,
 		Stage:  d.session.stage,
-		From:   d.session.tx.sender(),
+		From:   from,
 		To:     a.to,
 		Code:   a.reply.Code,
 		Why:    untrusted.From(a.reply.Lines[0]),

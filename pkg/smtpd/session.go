@@ -55,6 +55,7 @@ type action struct {
 	last  smtp.LastChunk
 
 	to   *mailaddr.Address // whom the reply is about, for the log
+	from *mailaddr.Address // who sent the message of which nothing else is left, for the log
 	rcpt *smtp.RcptParams  // askRouter: the recipient
 }
 
@@ -261,12 +262,15 @@ func (s *session) reset() {
 // ended is told the fate of a message whose end has come. In every outcome
 // nothing of it is left.
 func (s *session) ended(r *smtp.Reply) action {
+	from := s.tx.sender()
 	s.reset()
 	if r.Success() {
 		s.messages++
 		s.errors, s.fruitless, s.discarded = 0, 0, 0
 	}
-	return s.settle(action{reply: r})
+	a := s.settle(action{reply: r})
+	a.from = from
+	return a
 }
 
 // longLine decides about a line that was too long to be kept.

@@ -157,6 +157,7 @@ func (s *session) bdat(arg untrusted.Text) action {
 // any other the client has to say RSET, because it may have sent more chunks
 // already and we would not know whose they are.
 func (s *session) badChunk(size int64, last smtp.LastChunk, why action) action {
+	why.from = s.tx.sender()
 	s.reset()
 	if s.state == ready && !last {
 		s.state = broken
@@ -177,9 +178,12 @@ func (s *session) chunkRead(problem *smtp.Reply) action {
 	if problem == nil {
 		return s.settle(accept(0, 0, "Chunk ok"))
 	}
+	from := s.tx.sender()
 	s.reset()
 	s.state = broken
-	return s.settle(action{reply: problem})
+	a := s.settle(action{reply: problem})
+	a.from = from
+	return a
 }
 
 func (s *session) rset(untrusted.Text) action {
