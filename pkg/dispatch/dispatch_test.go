@@ -2,6 +2,7 @@ package dispatch
 
 import (
 	"testing"
+	"time"
 
 	"filbert/pkg/envelope"
 	"filbert/pkg/mailaddr"
@@ -385,5 +386,28 @@ func TestMemberOfTwoListsIsServedOnce(t *testing.T) {
 	}
 	if n := r.sent("both@y.example"); n != 1 {
 		t.Errorf("the member of both was served %d times", n)
+	}
+}
+
+// What is missing of the suite is not the recipient's fault, so nothing is given
+// up for it at the first look; and nothing is kept for ever either.
+func TestOwnFailureExpiresADayLater(t *testing.T) {
+	r := newRig(t)
+	now := time.Now()
+	r.d.now = func() time.Time { return now }
+	r.route = nil
+	f := r.accept("a@x.example")
+	id := f.env.ID
+	r.first(f)
+	due := proto.Due{ID: id, Action: proto.DueFinal, GiveUpAt: now.Unix()}
+	for _, after := range []time.Duration{time.Second, 12 * time.Hour, 25 * time.Hour} {
+		now = time.Unix(due.GiveUpAt, 0).Add(after)
+		if got := r.d.attemptDeferred(t.Context(), &due); got.State != proto.SettledWaiting {
+			t.Fatalf("after %v: state %d", after, got.State)
+		}
+	}
+	now = now.Add(4 * time.Hour)
+	if got := r.d.attemptDeferred(t.Context(), &due); got.State != proto.SettledGone || len(r.reports) != 1 {
+		t.Errorf("state %d, %d reports: kept for ever", got.State, len(r.reports))
 	}
 }

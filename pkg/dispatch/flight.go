@@ -88,15 +88,20 @@ func (f *flight) files() []*os.File {
 	return nil
 }
 
+// ownGrace is how much longer a message is kept for which a part of the suite was
+// away at the end: not the recipient's fault, but not to be kept for ever.
+const ownGrace = 24 * time.Hour
+
 // expire turns deferrals into failures when qmgr said that this was the last
 // attempt: the sender is told what stood in the way at the end.
 func (d *Dispatcher) expire(f *flight) {
 	if f.due.Action != proto.DueFinal {
 		return
 	}
+	own := f.book.LastAttempt.After(time.Unix(f.due.GiveUpAt, 0).Add(ownGrace))
 	for i := range f.outcomes {
 		o := &f.outcomes[i]
-		if o.Temporary() && o.Kind != outcome.Busy && o.Kind != outcome.Internal {
+		if o.Temporary() && o.Kind != outcome.Busy && (o.Kind != outcome.Internal || own) {
 			o.Class = outcome.Failed
 			// Delivery time expired (RFC 3463, section 3.5). What the server
 			// said, with its code, stays beside it.

@@ -55,10 +55,14 @@ func Next(rule settings.Retry, s State, now time.Time, dice float64) Decision {
 	// The wait would pass the end: the last attempt is made at the end, or at
 	// once when that has passed (the machine was off).
 	d.Final = true
-	d.Due = d.GiveUp
-	if d.Overdue {
+	switch {
+	case !d.Overdue:
+		d.Due = d.GiveUp
+	case s.LastAttempt.Before(d.GiveUp):
 		d.Due = now
 	}
+	// Else the last attempt was made and did not end it, for a reason of our own:
+	// the usual wait, not one attempt after the other.
 	return d
 }
 

@@ -40,6 +40,18 @@ func TestMachineThatWasOffTriesOnceMoreAtOnce(t *testing.T) {
 	}
 }
 
+// What stood in the way of the last attempt was of our own making (the router
+// away, a report that could not be sent): at once again would be for ever again.
+func TestLastAttemptThatDidNotEndItIsRepeatedWithAWait(t *testing.T) {
+	end := start.Add(5 * 24 * time.Hour)
+	for _, last := range []time.Time{end, end.Add(time.Hour)} {
+		d := Next(rule(), State{Arrived: start, LastAttempt: last, Attempts: 40}, last.Add(time.Second), 0)
+		if wait := d.Due.Sub(last); !d.Final || wait < rule().First.D() || wait > rule().Max.D() {
+			t.Errorf("final %v, due %v after the one before", d.Final, wait)
+		}
+	}
+}
+
 func TestNeverFinalBeforeAnAttempt(t *testing.T) {
 	now := start.Add(30 * 24 * time.Hour)
 	if d := Next(rule(), State{Arrived: start}, now, 0); d.Final || d.Due.After(now) {
