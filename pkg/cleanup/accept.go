@@ -79,7 +79,6 @@ func (c *Cleanup) accepted(s *submission, ref journal.Ref) {
 func (c *Cleanup) noRoom(doing string, err error) *refusal {
 	switch {
 	case errors.Is(err, journal.ErrFull):
-		c.capacity.update()
 		return temporary(452, 3, 1, "Insufficient system storage, try again later")
 	case errors.Is(err, journal.ErrTooLarge):
 		return permanent(552, 3, 4, "Too many recipients or too large an envelope")

@@ -116,6 +116,11 @@ func (s *submission) noteMessageID(h message.Header) {
 // refuse answers with why not, and logs it.
 func (c *Cleanup) refuse(s *submission, r *refusal) {
 	c.discard(s)
+	if r.code == 452 {
+		// After the discard: one message that is too large for what is left
+		// must not make the disk look full to all others.
+		c.capacity.update()
+	}
 	s.call.Reply(r.acceptance())
 	ev := event.Refused{
 		Client: clientName(s.env), Port: s.env.Client.Port, Stage: "content",
