@@ -24,6 +24,7 @@ type delivery struct {
 	outs    []outcome.Outcome // by recipient; Class 0: still owed
 	site    outcome.Outcome   // why the last server did not do
 	stop    bool              // no other server is to be asked
+	most    int               // recipients a server took before it hung up on the rest; 0: none did
 
 	convertible *bool // known once it was asked for
 }
@@ -104,7 +105,8 @@ func (d *delivery) finish() []outcome.Outcome {
 
 // try gives one server its chance. A kept session that turns out to be dead
 // before the server has acknowledged anything of this message costs nothing
-// but a second try on a fresh one: it says nothing of the server.
+// but a second try on a fresh one: it says nothing of the server. One that
+// hung up on too many recipients is tried with fewer, once.
 func (d *delivery) try(ctx context.Context, t *target) {
 	for want := anySession; ; want = newSession {
 		if ctx.Err() != nil {
@@ -117,13 +119,15 @@ func (d *delivery) try(ctx context.Context, t *target) {
 			d.fail(f)
 			return
 		}
+		most := d.most
 		acknowledged, f := d.converse(ctx, s)
 		died := f != nil && s.dead
 		d.client.pool.give(s)
 		if f != nil {
 			d.note(t, f)
 		}
-		if !died || !kept || acknowledged || want == newSession {
+		stale := died && kept && !acknowledged && want == anySession
+		if !stale && d.most == most {
 			d.fail(f)
 			return
 		}
@@ -204,7 +208,7 @@ func (d *delivery) begin(s *session, p plan) *transaction {
 	t := &s.tx
 	*t = transaction{plan: p, reset: s.reset, rcpts: t.rcpts[:0], queue: t.queue[:0]}
 	most := s.target.route.conf.MaxRecipients
-	for _, n := range []int{s.caps.LimitsRcpts, s.most} {
+	for _, n := range []int{s.caps.LimitsRcpts, s.most, d.most} {
 		if n > 0 {
 			most = min(most, n)
 		}
@@ -229,23 +233,33 @@ func (d *delivery) begin(s *session, p plan) *transaction {
 // collect takes over what the transaction has settled. Whom the server found
 // one too many goes into the next one at once (RFC 5321, section 4.5.3.1.10),
 // if this one got anywhere: else he waits like others who are deferred.
+//
+// A server that counts each one too many as an error and hangs up when it has
+// enough of them would do so at every attempt: nobody would ever be delivered
+// to. What it accepted until then is what it is given next.
 func (d *delivery) collect(s *session, t *transaction) {
 	s.uses++
 	s.reset = t.leftOpen()
 	s.dead = s.dead || t.over
 	s.sign(&t.site)
 	again := t.accepted > 0 && t.ended && !t.over
+	fewer := false
 	for i := range t.rcpts {
 		r := &t.rcpts[i]
 		if r.accepted && r.out.Class == outcome.Deferred {
 			again = false // the disk is full, or the like
 		}
+		fewer = fewer || r.tooMany
+	}
+	if fewer = fewer && s.dead && !t.ended && t.accepted > 0 && d.most == 0; fewer {
+		d.most = t.accepted
 	}
 	for i := range t.rcpts {
 		r := &t.rcpts[i]
 		switch {
 		case r.tooMany && again:
 			s.most = t.accepted
+		case r.tooMany && fewer:
 		case r.out.Class != 0:
 			s.sign(&r.out)
 			d.outs[r.index] = r.out

@@ -68,6 +68,63 @@ func TestServersLimitIsLearned(t *testing.T) {
 		"delivered 250 2.0.0", "delivered 250 2.0.0", "delivered 250 2.0.0", "delivered 250 2.0.0", "delivered 250 2.0.0")
 }
 
+func TestServerThatHangsUpOnTooManyGetsFewer(t *testing.T) {
+	for _, last := range []string{"421 4.7.0 too many errors", "421 4.7.0 too many errors\nS: 421 gone", "CLOSE"} {
+		t.Run(last, func(t *testing.T) {
+			t.Parallel()
+			end := "S: " + last
+			if last == "CLOSE" {
+				end = last
+			}
+			srv := smtptest.Play(t, hello("PIPELINING")+`
+				C: MAIL*
+				C: RCPT TO:<a@to.test>
+				C: RCPT TO:<b@to.test>
+				C: RCPT TO:<c@to.test>
+				C: DATA
+				S: 250 ok
+				S: 250 ok
+				S: 452 4.5.3 too many
+				`+end, hello("PIPELINING")+`
+				C: MAIL*
+				C: RCPT TO:<a@to.test>
+				C: DATA
+				S: 250 ok
+				S: 250 ok
+				S: 354 go
+				DATA
+				S: 250 ok
+				C: MAIL*
+				C: RCPT TO:<b@to.test>
+				C: DATA
+				S: 250 ok
+				S: 250 ok
+				S: 354 go
+				DATA
+				S: 250 ok
+				C: MAIL*
+				C: RCPT TO:<c@to.test>
+				C: DATA
+				S: 250 ok
+				S: 250 ok
+				S: 354 go
+				DATA
+				S: 250 ok`)
+			want(t, deliver(t, newClient(t), newJob(to(srv.Addr()), "a@to.test", "b@to.test", "c@to.test")),
+				"delivered 250 2.0.0", "delivered 250 2.0.0", "delivered 250 2.0.0")
+		})
+	}
+}
+
+func TestServerThatHangsUpOnFewerDefers(t *testing.T) {
+	once := hello("PIPELINING") + "C: MAIL*\nC: RCPT TO:<a@to.test>\nC: RCPT TO:<b@to.test>\nC: RCPT TO:<c@to.test>\nC: DATA\n" +
+		"S: 250 ok\nS: 250 ok\nS: 452 4.5.3 too many\nS: 421 4.7.0 enough"
+	again := hello("PIPELINING") + "C: MAIL*\nC: RCPT TO:<a@to.test>\nC: DATA\nS: 250 ok\nS: 452 4.5.3 too many\nS: 421 4.7.0 enough"
+	srv := smtptest.Play(t, once, again)
+	want(t, deliver(t, newClient(t), newJob(to(srv.Addr()), "a@to.test", "b@to.test", "c@to.test")),
+		"deferred rcpt 452 4.5.3", "deferred data 421 4.7.0", "deferred data 421 4.7.0")
+}
+
 func TestRecipientsAreSplitAtTheTransportsLimit(t *testing.T) {
 	sink := smtptest.Drink(t, smtptest.Options{})
 	c := newClient(t, transport("smtp", func(tr *settings.Transport) { tr.MaxRecipients = 2 }))

@@ -200,6 +200,9 @@ func (t *transaction) takeEcho(s step, r smtp.ServerReply) {
 		t.data354 = true
 	case r.Code == 421, !r.Temporary() && !r.Permanent():
 		t.over = true
+		if t.site.Class == 0 {
+			t.site = judge(s, r).out // or whoever is left would be tried on this session
+		}
 	}
 }
 
