@@ -152,6 +152,21 @@ func (w *world) end() {
 	if w.dns != nil {
 		w.dns.Close()
 	}
+	w.unmount()
+}
+
+// unmount takes away what a script that failed has left mounted: its directory
+// could not be removed.
+func (w *world) unmount() {
+	b, err := os.ReadFile("/proc/self/mounts")
+	if err != nil {
+		return
+	}
+	for line := range strings.Lines(string(b)) {
+		if f := strings.Fields(line); len(f) > 1 && strings.HasPrefix(f[1], w.dir+"/") {
+			_ = syscall.Unmount(f[1], syscall.MNT_DETACH) // else the directory stays, and is seen
+		}
+	}
 }
 
 // awaitEnd waits until a process is gone.
