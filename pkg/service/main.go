@@ -48,6 +48,7 @@ func Main(name string, d Daemon) {
 }
 
 func run(name proto.Service, d Daemon) int {
+	thrift()
 	ignoreTerminal()
 	c, err := openControl()
 	if err != nil {
