@@ -20,12 +20,13 @@
 // that root directory is its own. Nothing of a server that the machine runs is
 // read, used or touched.
 //
-//	peer start [-relay ADDRESS] [-without WORDS] [-max-rcpt N] [-later NAME]
+//	peer start [-relay ADDRESS] [-without WORDS] [-max-rcpt N] [-overshoot N] [-later NAME] [-rcpt-check-quota yes]
 //	                            start $PEER; it takes mail for far.test at $PEER_IP:$PORT,
 //	                            into Maildirs that wait-mail and get-mail know as
 //	                            peer/LOCALPART. refused@ and nobody@ get 5yz, later@
 //	                            (or NAME@) 450. All else it relays to ADDRESS. WORDS are
-//	                            the extensions not to offer: chunking,starttls ...
+//	                            the extensions not to offer: chunking,starttls ...; behind N
+//	                            RCPTs come 452, behind N more Postfix hangs up
 //	peer restart [...]          end it, and start it with other settings
 //	peer stop                   end it
 //	peer send FROM FILE RCPT... hand it a message over SMTP

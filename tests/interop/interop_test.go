@@ -15,6 +15,11 @@ import (
 	"filbert/tests/script"
 )
 
+func TestMain(m *testing.M) {
+	clearAway(peersDir())
+	os.Exit(m.Run())
+}
+
 func TestClients(t *testing.T) { run(t, "clients", "") }
 
 func TestNextHop(t *testing.T) {

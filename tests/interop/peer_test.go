@@ -55,7 +55,7 @@ func preparePeer(e *testscript.Env, name string) error {
 	if !ok {
 		return fmt.Errorf("no server is called %q", name)
 	}
-	root, err := os.MkdirTemp(peersDir(), fmt.Sprintf("run-%d-", os.Getpid()))
+	root, err := os.MkdirTemp(peersDir(), fmt.Sprintf(runPrefix+"%d-", os.Getpid()))
 	if err != nil {
 		return fmt.Errorf("tests/interop/install.sh first: %w", err)
 	}
@@ -125,7 +125,7 @@ func logged(file string, re *regexp.Regexp) error {
 func settingsOf(ts *testscript.TestScript, args []string) settings {
 	s := settings{
 		"PEER_IP": peerIP, "PORT": ts.Getenv("PORT"), "BOX_ID": strconv.Itoa(boxID), "LATER": "later",
-		"RELAY": "", "RELAY_IP": "127.0.0.1", "RELAY_PORT": "1", "WITHOUT": "", "MAX_RCPT": "1000", "RCPT_CHECK_QUOTA": "no",
+		"RELAY": "", "RELAY_IP": "127.0.0.1", "RELAY_PORT": "1", "WITHOUT": "", "MAX_RCPT": "1000", "OVERSHOOT": "1000", "RCPT_CHECK_QUOTA": "no",
 	}
 	if len(args)%2 != 0 {
 		ts.Fatalf("peer start: an option has no value")
@@ -140,6 +140,8 @@ func settingsOf(ts *testscript.TestScript, args []string) settings {
 			s["WITHOUT"] = value
 		case "-max-rcpt":
 			s["MAX_RCPT"] = value
+		case "-overshoot":
+			s["OVERSHOOT"] = value
 		case "-later":
 			s["LATER"] = value
 		case "-rcpt-check-quota":
@@ -257,25 +259,47 @@ func (p *peer) stop() {
 		<-p.end
 	}
 	p.cmd = nil
+	endAll(p.root)
+}
+
+// endAll ends whoever has that root directory.
+func endAll(root string) {
 	_ = await(func() error {
-		left := p.processes()
+		left := processes(root)
 		for _, pid := range left {
 			_ = syscall.Kill(pid, syscall.SIGKILL)
 		}
 		if len(left) > 0 {
-			return fmt.Errorf("processes %v of %s live on", left, p.name)
+			return fmt.Errorf("processes %v live on in %s", left, root)
 		}
 		return nil
 	})
 }
 
-// processes are those whose root directory is the server's, or below it.
-func (p *peer) processes() []int {
+// runPrefix begins the name of a server's root directory; the number of the
+// test's process and something random follow.
+const runPrefix = "run-"
+
+// clearAway removes what tests have left that were killed.
+func clearAway(dir string) {
+	found, _ := filepath.Glob(filepath.Join(dir, runPrefix+"*"))
+	for _, root := range found {
+		var pid int
+		if _, err := fmt.Sscanf(filepath.Base(root), runPrefix+"%d-", &pid); err != nil || syscall.Kill(pid, 0) == nil {
+			continue
+		}
+		endAll(root)
+		os.RemoveAll(root)
+	}
+}
+
+// processes are those whose root directory is this one, or below it.
+func processes(want string) []int {
 	var out []int
 	found, _ := filepath.Glob("/proc/[0-9]*/root")
 	for _, link := range found {
 		root, err := os.Readlink(link)
-		if err != nil || root != p.root && !strings.HasPrefix(root, p.root+"/") {
+		if err != nil || root != want && !strings.HasPrefix(root, want+"/") {
 			continue
 		}
 		if pid, err := strconv.Atoi(strings.Split(link, "/")[2]); err == nil {
