@@ -124,6 +124,16 @@ func TestPeersTextStaysInItsPlace(t *testing.T) {
 	}
 }
 
+func TestOutputOfACommandIsQuotedOnce(t *testing.T) {
+	r := request(Failure)
+	r.Outcomes[0] = outcome.Fail(outcome.Command, smtp.Status{Class: 5, Subject: 3}, "the command ended with status 1: I am sorry, Dave")
+	r.Output = []untrusted.Text{untrusted.From("I am sorry, Dave\nask Hal\n")}
+	_, _, texts := parts(t, Compose(r))
+	if n := strings.Count(texts[0], "I am sorry, Dave"); n != 1 || !strings.Contains(texts[0], "ask Hal") {
+		t.Errorf("quoted %d times:\n%s", n, texts[0])
+	}
+}
+
 func TestBoundaryOccursInNoPart(t *testing.T) {
 	r := request(Failure)
 	b := Compose(r)

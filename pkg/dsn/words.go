@@ -96,16 +96,18 @@ func (r *Request) aboutRecipient(b *strings.Builder, i int) {
 	if todo != "" && r.What != Delay {
 		b.WriteString(indent(todo))
 	}
-	if !o.Text.IsEmpty() {
+	switch {
+	case i < len(r.Output) && !r.Output[i].IsEmpty():
+		// Its first line stands in the outcome's text too, for the log.
+		b.WriteString(indent("The program said:"))
+		b.WriteString(quote(r.Output[i]))
+	case !o.Text.IsEmpty():
 		who := "In detail"
 		if o.Remote != "" {
 			who = "The server " + untrusted.From(o.Remote).ForReport() + " said"
 		}
 		b.WriteString(indent(who + ":"))
 		b.WriteString(quote(o.Text))
-	}
-	if i < len(r.Output) && !r.Output[i].IsEmpty() {
-		b.WriteString(quote(r.Output[i]))
 	}
 }
 
