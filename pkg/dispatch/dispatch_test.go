@@ -9,6 +9,7 @@ import (
 	"filbert/pkg/outcome"
 	"filbert/pkg/proto"
 	"filbert/pkg/smtp"
+	"filbert/pkg/spool"
 )
 
 var (
@@ -409,5 +410,57 @@ func TestOwnFailureExpiresADayLater(t *testing.T) {
 	now = now.Add(4 * time.Hour)
 	if got := r.d.attemptDeferred(t.Context(), &due); got.State != proto.SettledGone || len(r.reports) != 1 {
 		t.Errorf("state %d, %d reports: kept for ever", got.State, len(r.reports))
+	}
+}
+
+func TestHoldAndReleaseMoveAMessageWithItsReason(t *testing.T) {
+	r := newRig(t)
+	r.verdict["a@x.example"] = later
+	f := r.accept("a@x.example")
+	id := f.env.ID
+	r.first(f)
+	if got := r.again(id, proto.DueRelease); got.State != proto.SettledMissing {
+		t.Errorf("release of what is not held: state %d", got.State)
+	}
+	if got := r.again(id, proto.DueHold); got.State != proto.SettledMoved || r.filedInSpool(id) {
+		t.Fatalf("hold: state %d", got.State)
+	}
+	if got := r.again(id, proto.DueAttempt); got.State != proto.SettledMissing {
+		t.Errorf("attempt of a held message: state %d", got.State)
+	}
+	if got := r.again(id, proto.DueRelease); got.State != proto.SettledMoved || !r.filedInSpool(id) {
+		t.Fatalf("release: state %d", got.State)
+	}
+	said := 0
+	for l, err := range r.d.spool.Log(spool.Deferred, id) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if (l.Verb == spool.Held || l.Verb == spool.Released) && l.Outcome.Text.Equal("because") {
+			said++
+		}
+	}
+	if said != 2 {
+		t.Errorf("%d lines say why", said)
+	}
+}
+
+// qmgr may have been restarted and not know of the attempt.
+func TestHoldDuringAnAttemptIsRefused(t *testing.T) {
+	r := newRig(t)
+	r.verdict["a@x.example"] = later
+	f := r.accept("a@x.example")
+	id := f.env.ID
+	r.first(f)
+	delete(r.verdict, "a@x.example")
+	r.onJob = func() {
+		for _, action := range []proto.DueAction{proto.DueHold, proto.DueDelete, proto.DueBounce} {
+			if got := r.again(id, action); got.State != proto.SettledBusy {
+				t.Errorf("order %d during an attempt: state %d", action, got.State)
+			}
+		}
+	}
+	if got := r.again(id, proto.DueAttempt); got.State != proto.SettledGone || len(r.reports) != 0 {
+		t.Errorf("state %d, %d reports", got.State, len(r.reports))
 	}
 }

@@ -11,7 +11,9 @@ import (
 	"filbert/pkg/ipc"
 	"filbert/pkg/ledger"
 	"filbert/pkg/proto"
+	"filbert/pkg/queueid"
 	"filbert/pkg/spool"
+	"filbert/pkg/untrusted"
 )
 
 // handleDue makes a later attempt for qmgr, in a goroutine of its own.
@@ -44,8 +46,13 @@ func (d *Dispatcher) attemptDeferred(_ context.Context, req *proto.Due) proto.Se
 		d.mu.Unlock()
 	}()
 
-	if req.Action == proto.DueDelete {
+	switch req.Action {
+	case proto.DueDelete:
 		return d.delete(req)
+	case proto.DueHold:
+		return d.move(req, spool.Deferred, spool.Hold, spool.Held)
+	case proto.DueRelease:
+		return d.move(req, spool.Hold, spool.Deferred, spool.Released)
 	}
 	f, state, err := d.loadDeferred(req)
 	if err != nil {
@@ -66,12 +73,9 @@ func (d *Dispatcher) delete(req *proto.Due) proto.Settled {
 		return left
 	}
 	for _, q := range []spool.Queue{spool.Deferred, spool.Hold} {
-		e, err := d.spool.Open(q, req.ID)
+		err := d.lies(q, req.ID)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
-		}
-		if err == nil {
-			err = e.Close()
 		}
 		if err = errors.Join(err, d.spool.Remove(q, req.ID, d.now())); err != nil {
 			d.log.Emit(event.TroubleOf(req.ID, "delete a message", err))
@@ -81,6 +85,38 @@ func (d *Dispatcher) delete(req *proto.Due) proto.Settled {
 		return left
 	}
 	left.State = proto.SettledMissing
+	return left
+}
+
+// lies is nil when a message that can be read lies in a queue.
+func (d *Dispatcher) lies(q spool.Queue, id queueid.ID) error {
+	e, err := d.spool.Open(q, id)
+	if err != nil {
+		return err
+	}
+	return e.Close()
+}
+
+// move holds a message or releases it: a line in its log that says who and why,
+// then its files change their directory.
+func (d *Dispatcher) move(req *proto.Due, from, to spool.Queue, verb spool.Verb) proto.Settled {
+	left := proto.Settled{State: proto.SettledMoved, Summary: proto.Summary{ID: req.ID}}
+	err := d.lies(from, req.ID)
+	if err == nil {
+		line := spool.LogLine{Time: d.now(), Verb: verb, Recipient: spool.WholeMessage}
+		line.Outcome.Text = untrusted.From(req.Reason)
+		err = d.spool.AppendLog(from, req.ID, []spool.LogLine{line})
+	}
+	if err == nil {
+		err = d.spool.Move(req.ID, from, to)
+	}
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		left.State = proto.SettledMissing
+	case err != nil:
+		d.log.Emit(event.TroubleOf(req.ID, "move a message to "+to.String(), err))
+		left.State = proto.SettledBusy
+	}
 	return left
 }
 

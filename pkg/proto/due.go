@@ -10,8 +10,9 @@ import (
 //	1. C: Due       try the message deferred/XX/ID now, or end it
 //	2. S: Settled   after the attempt: what is left of it
 //
-// Who may call: qmgr. While a Due is under way qmgr does not touch the
-// message's files; dispatch appends to its log and removes it when it is done.
+// Who may call: qmgr. It does not touch the message's files: dispatch alone
+// knows, also after a restart of qmgr, whether an attempt is under way, and so it
+// is dispatch that appends to the log, moves the message and removes it.
 
 // DueAction is what is to be done.
 type DueAction uint8
@@ -22,13 +23,15 @@ const (
 	DueFinal   DueAction = 2 // try; what is deferred again has expired: report it
 	DueBounce  DueAction = 3 // do not try: return it (administrator), Reason says why
 	DueDelete  DueAction = 4 // do not try: remove it from deferred/ or hold/, tell nobody
+	DueHold    DueAction = 5 // do not try: move it to hold/, Reason says who and why
+	DueRelease DueAction = 6 // move it back
 )
 
 // Due asks for an attempt.
 type Due struct {
 	ID     queueid.ID
 	Action DueAction
-	Reason string // DueBounce: the administrator's words
+	Reason string // DueBounce, DueHold, DueRelease: the administrator's words
 	// WarnDelay: send a delay warning for what is deferred again.
 	WarnDelay bool
 	GiveUpAt  int64 // Unix seconds, for the warning
@@ -53,7 +56,7 @@ func (m *Due) DecodeFrom(d *wire.Decoder) {
 	m.Reason = d.String(maxWords)
 	m.WarnDelay = d.Bool()
 	m.GiveUpAt = d.I64()
-	if m.Action < DueAttempt || m.Action > DueDelete {
+	if m.Action < DueAttempt || m.Action > DueRelease {
 		d.Fail("due action %d", m.Action)
 	}
 }
@@ -68,6 +71,7 @@ const (
 	SettledMissing SettledState = 3 // no such message
 	SettledBusy    SettledState = 4 // dispatch is at its limits: ask again soon
 	SettledCorrupt SettledState = 5 // could not be read; moved to corrupt/
+	SettledMoved   SettledState = 6 // DueHold, DueRelease: it lies in the other queue now
 )
 
 // Settled is the result.
@@ -93,7 +97,7 @@ func (m *Settled) DecodeFrom(d *wire.Decoder) {
 	m.State = SettledState(d.U8())
 	m.Summary.DecodeFrom(d)
 	m.Warned = d.Bool()
-	if m.State < SettledGone || m.State > SettledCorrupt {
+	if m.State < SettledGone || m.State > SettledMoved {
 		d.Fail("settled state %d", m.State)
 	}
 }

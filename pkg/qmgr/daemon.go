@@ -39,11 +39,12 @@ type Manager struct {
 	dispatch caller
 	wake     chan struct{} // something may be due
 	walk     chan struct{} // something may be on disk that nobody told of
-	// mended: dispatch answers, so it has brought the spool into order and files
-	// may be moved between the queues (Requires of spool.Sweep).
+	// mended: dispatch answers, so it has brought the spool into order and
+	// something may be moved in it (Requires of spool.Sweep).
 	mended atomic.Bool
 	loaded atomic.Bool // every message on disk is in the schedule
 	wg     sync.WaitGroup
+	work   context.Context // ends with serving
 
 	mu    sync.Mutex
 	sched *schedule
@@ -51,7 +52,7 @@ type Manager struct {
 
 // New makes the daemon.
 func New() *Manager {
-	return &Manager{now: time.Now, wake: make(chan struct{}, 1), walk: make(chan struct{}, 1)}
+	return &Manager{now: time.Now, work: context.Background(), wake: make(chan struct{}, 1), walk: make(chan struct{}, 1)}
 }
 
 // Open takes hold of the spool.
@@ -73,12 +74,14 @@ func (q *Manager) reload(s *settings.Settings) {
 	q.mu.Unlock()
 }
 
-// Confinement: the two queues, and corrupt/ for what can't be read.
+// Confinement: the two queues, to look at; what is held and can't be read is
+// moved to corrupt/.
 func (q *Manager) Confinement(p *service.Process) privsep.Spec {
 	dir := p.Settings().Instance.Spool
 	return privsep.Spec{
 		Chroot:  p.EmptyDir(),
-		Write:   []string{dir + "/deferred", dir + "/hold", dir + "/corrupt"},
+		Read:    []string{dir + "/deferred"},
+		Write:   []string{dir + "/hold", dir + "/corrupt"},
 		Seccomp: privsep.SeccompWriter,
 		Limits:  privsep.Limits{Memory: memoryLimit, NoFile: 4096},
 	}
@@ -100,6 +103,7 @@ func (q *Manager) Serve(ctx context.Context, p *service.Process) error {
 	})
 	work, stop := context.WithCancel(ctx)
 	defer stop()
+	q.work = work
 	q.wg.Go(func() { q.load(work) })
 	q.wg.Go(func() { q.serveDue(work) })
 	server := p.Accept(q.handleFiled, ipc.ServerOptions{

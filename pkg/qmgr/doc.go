@@ -20,11 +20,11 @@
 // # What a crash leaves
 //
 // The schedule is memory only. It is built again from deferred/ and hold/ with
-// their logs; an attempt that was under way is dispatch's to finish. An order is one
-// rename or removal for each message: either done or not.
+// their logs; an attempt or an order that was under way is dispatch's to finish.
 //
 // # Security
 //
-// Runs as filbert; sees spool/deferred, spool/hold and spool/corrupt; its
-// control socket answers administrators only (peer credentials).
+// Runs as filbert; reads spool/deferred and spool/hold, and moves what it can't
+// read from hold/ to corrupt/. All else is done to files by dispatch. Its control
+// socket answers administrators only (peer credentials).
 package qmgr

@@ -19,15 +19,17 @@ import (
 const (
 	maxListedIDs    = 1000
 	maxListedErrors = 100
-	endDeadline     = 2 * time.Minute
+	// orderDeadline bounds an administrator's wait for one message.
+	orderDeadline = 2 * time.Minute
 )
 
 var (
-	errUnderWay = errors.New("an attempt is under way; try again when it has ended")
-	errHeld     = errors.New("held; release it first")
-	errNotHeld  = errors.New("not held")
-	errGone     = errors.New("not in the queue")
-	errNotNow   = errors.New("could not be done now; try again in a moment")
+	errUnderWay  = errors.New("an attempt is under way; try again when it has ended")
+	errHeld      = errors.New("held; release it first")
+	errNotHeld   = errors.New("not held")
+	errGone      = errors.New("not in the queue")
+	errNotNow    = errors.New("could not be done now; try again in a moment")
+	errStillAtIt = errors.New("takes long; look at the message later")
 )
 
 // order is one thing that can be done to a message.
@@ -211,65 +213,40 @@ func (q *Manager) orderRetry(_ context.Context, e *entry, _ author) error {
 	return nil
 }
 
-func (q *Manager) orderHold(_ context.Context, e *entry, by author) error {
-	return q.move(e, spool.Deferred, spool.Hold, by)
-}
-
-func (q *Manager) orderRelease(_ context.Context, e *entry, by author) error {
-	return q.move(e, spool.Hold, spool.Deferred, by)
-}
-
-// move holds or releases: a line in the log that says who and why, then the
-// files change their directory.
-func (q *Manager) move(e *entry, from, to spool.Queue, by author) error {
-	if !q.mended.Load() {
-		return errNotNow
-	}
+func (q *Manager) orderHold(ctx context.Context, e *entry, by author) error {
 	was, err := q.lock(e)
 	if err != nil {
 		return err
 	}
-	if (was == held) != (from == spool.Hold) {
+	if was == held {
 		q.unlock(e, was)
-		if from == spool.Hold {
-			return errNotHeld
-		}
-		return nil // held already: what was asked for is so
+		return nil // what was asked for is so
 	}
-	verb := spool.Held
-	next := held
-	if to == spool.Deferred {
-		verb, next = spool.Released, waiting
-	}
-	line := spool.LogLine{Time: q.now(), Verb: verb, Recipient: spool.WholeMessage}
-	line.Outcome.Text = untrusted.From(by.who + ": " + by.reason)
-	err = q.spool.AppendLog(from, e.id, []spool.LogLine{line})
-	if err == nil {
-		err = q.spool.Move(e.id, from, to)
-	}
-	if err != nil {
-		q.unlock(e, was)
-		return err
-	}
-	if next == waiting {
-		e.due = q.now().UnixMilli() // a released message is tried at once
-	}
-	q.unlock(e, next)
-	return nil
+	return q.ask(ctx, e, was, &proto.Due{ID: e.id, Action: proto.DueHold, Reason: by.who + ": " + by.reason})
 }
 
-// orderDelete has dispatch remove a message without a report: only dispatch
-// knows when the mark of its journal record is on disk, before which a power cut
-// would bring the message back.
+func (q *Manager) orderRelease(ctx context.Context, e *entry, by author) error {
+	was, err := q.lock(e)
+	if err != nil {
+		return err
+	}
+	if was != held {
+		q.unlock(e, was)
+		return errNotHeld
+	}
+	return q.ask(ctx, e, was, &proto.Due{ID: e.id, Action: proto.DueRelease, Reason: by.who + ": " + by.reason})
+}
+
+// orderDelete removes a message without a report.
 func (q *Manager) orderDelete(ctx context.Context, e *entry, _ author) error {
 	was, err := q.lock(e)
 	if err != nil {
 		return err
 	}
-	return q.end(ctx, e, was, &proto.Due{ID: e.id, Action: proto.DueDelete})
+	return q.ask(ctx, e, was, &proto.Due{ID: e.id, Action: proto.DueDelete})
 }
 
-// orderBounce has dispatch return a message to its sender.
+// orderBounce returns a message to its sender.
 func (q *Manager) orderBounce(ctx context.Context, e *entry, by author) error {
 	was, err := q.lock(e)
 	if err != nil {
@@ -279,23 +256,56 @@ func (q *Manager) orderBounce(ctx context.Context, e *entry, by author) error {
 		q.unlock(e, was)
 		return errHeld
 	}
-	return q.end(ctx, e, was, &proto.Due{ID: e.id, Action: proto.DueBounce, Reason: by.reason})
+	return q.ask(ctx, e, was, &proto.Due{ID: e.id, Action: proto.DueBounce, Reason: by.reason})
 }
 
-// end has dispatch end a message that is locked.
-func (q *Manager) end(ctx context.Context, e *entry, was state, req *proto.Due) error {
-	ctx, cancel := context.WithTimeout(ctx, endDeadline)
+// ask has dispatch carry out an order on a message that is locked. An
+// administrator who has waited long enough leaves it locked: dispatch has its
+// files until it answers.
+func (q *Manager) ask(ctx context.Context, e *entry, was state, req *proto.Due) error {
+	ended := make(chan error, 1)
+	q.wg.Go(func() {
+		call, cancel := context.WithTimeout(q.work, attemptDeadline)
+		defer cancel()
+		var done proto.Settled
+		err := q.dispatch.Call(call, req, &done)
+		ended <- q.carriedOut(e, was, req.Action, done.State, err)
+	})
+	wait, cancel := context.WithTimeout(ctx, orderDeadline)
 	defer cancel()
-	var done proto.Settled
-	if err := q.dispatch.Call(ctx, req, &done); err != nil {
+	select {
+	case err := <-ended:
+		return err
+	case <-wait.Done():
+		return errStillAtIt
+	}
+}
+
+// carriedOut puts a message where it belongs after an order.
+func (q *Manager) carriedOut(e *entry, was state, did proto.DueAction, left proto.SettledState, err error) error {
+	if err != nil {
 		q.unlock(e, was)
 		return err
 	}
-	switch done.State {
-	case proto.SettledGone, proto.SettledMissing, proto.SettledCorrupt:
+	switch left {
+	case proto.SettledMoved:
+		if did == proto.DueHold {
+			q.unlock(e, held)
+			return nil
+		}
+		q.mu.Lock()
+		e.due = q.now().UnixMilli() // a released message is tried at once
+		q.mu.Unlock()
+		q.unlock(e, waiting)
+		return nil
+	case proto.SettledGone, proto.SettledCorrupt, proto.SettledMissing:
 		q.mu.Lock()
 		q.sched.drop(e)
 		q.mu.Unlock()
+		if left == proto.SettledMissing && did != proto.DueDelete {
+			q.lookAgain() // it may lie in the other queue
+			return errGone
+		}
 		return nil
 	}
 	q.unlock(e, was)

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -51,7 +52,7 @@ func newRig(t *testing.T) *rig {
 		t.Fatal(err)
 	}
 	r := &rig{t: t, now: noon}
-	r.say = func(d *proto.Due) proto.Settled { return proto.Settled{State: proto.SettledGone} }
+	r.say = r.obey
 	q := New()
 	q.now = func() time.Time {
 		r.mu.Lock()
@@ -66,6 +67,13 @@ func newRig(t *testing.T) *rig {
 	return r
 }
 
+// callerFunc is a dispatch of one test.
+type callerFunc func(req, reply ipc.Message) error
+
+func (f callerFunc) Call(_ context.Context, req, reply ipc.Message, _ ...*os.File) error {
+	return f(req, reply)
+}
+
 // Call is dispatch.
 func (r *rig) Call(_ context.Context, req, reply ipc.Message, _ ...*os.File) error {
 	r.mu.Lock()
@@ -74,6 +82,27 @@ func (r *rig) Call(_ context.Context, req, reply ipc.Message, _ ...*os.File) err
 	r.dues = append(r.dues, *due)
 	*reply.(*proto.Settled) = r.say(due)
 	return nil
+}
+
+// obey does what an order says, and delivers all that is to be tried.
+func (r *rig) obey(d *proto.Due) proto.Settled {
+	from, to, verb := spool.Deferred, spool.Hold, spool.Held
+	switch d.Action {
+	default:
+		return proto.Settled{State: proto.SettledGone}
+	case proto.DueRelease:
+		from, to, verb = spool.Hold, spool.Deferred, spool.Released
+	case proto.DueHold:
+	}
+	line := spool.LogLine{Time: r.now, Verb: verb, Recipient: spool.WholeMessage}
+	line.Outcome.Text = untrusted.From(d.Reason)
+	if err := r.q.spool.AppendLog(from, d.ID, []spool.LogLine{line}); err != nil {
+		r.t.Error(err)
+	}
+	if err := r.q.spool.Move(d.ID, from, to); err != nil {
+		r.t.Error(err)
+	}
+	return proto.Settled{State: proto.SettledMoved}
 }
 
 // file puts a message under deferred/ as dispatch would.
@@ -275,6 +304,7 @@ func TestHeldMessageIsNotTriedUntilReleased(t *testing.T) {
 		t.Fatalf("hold: %+v", res)
 	}
 	r.now = noon.Add(time.Hour)
+	r.dues = nil
 	r.q.startDue(t.Context(), make(chan struct{}, 1))
 	r.q.wg.Wait()
 	if len(r.dues) != 0 {
@@ -289,6 +319,7 @@ func TestHeldMessageIsNotTriedUntilReleased(t *testing.T) {
 	if _, res := r.order("release", proto.QueueOrder{IDs: []string{id}}); res.Done != 1 {
 		t.Fatalf("release: %+v", res)
 	}
+	r.dues = nil
 	r.q.startDue(t.Context(), make(chan struct{}, 1))
 	r.q.wg.Wait()
 	if len(r.dues) != 1 {
@@ -296,13 +327,48 @@ func TestHeldMessageIsNotTriedUntilReleased(t *testing.T) {
 	}
 }
 
-func TestNothingIsMovedBeforeTheSpoolIsInOrder(t *testing.T) {
+// dispatch goes on though the administrator has left: until it answers it has the
+// files, and another order would change them under it.
+func TestOrderThatNobodyWaitsForKeepsTheMessageLocked(t *testing.T) {
 	r := newRig(t)
 	r.file(1, "a@example.org", "b@x.example", noon)
 	r.q.loadAll(t.Context())
-	r.q.mended.Store(false)
-	if _, res := r.order("hold", proto.QueueOrder{All: true}); res.Done != 0 || len(res.Errors) != 1 {
-		t.Errorf("hold while dispatch is away: %+v", res)
+	asked, answer := make(chan struct{}), make(chan struct{})
+	r.q.dispatch = callerFunc(func(_, reply ipc.Message) error {
+		close(asked)
+		<-answer
+		reply.(*proto.Settled).State = proto.SettledWaiting // the report could not be sent
+		return nil
+	})
+	ctx, leave := context.WithCancel(t.Context())
+	e := r.q.sched.byID[1]
+	left := make(chan error, 1)
+	go func() { left <- r.q.orderBounce(ctx, e, author{}) }()
+	<-asked
+	leave()
+	if err := <-left; !errors.Is(err, errStillAtIt) {
+		t.Errorf("got %v", err)
+	}
+	if err := r.q.orderHold(t.Context(), e, author{}); !errors.Is(err, errUnderWay) {
+		t.Errorf("hold meanwhile: %v", err)
+	}
+	close(answer)
+	r.q.wg.Wait()
+	if e.state != waiting || e.slot < 0 {
+		t.Errorf("left as %+v", e)
+	}
+}
+
+func TestMessageThatIsNotWhereItWasIsLookedFor(t *testing.T) {
+	r := newRig(t)
+	r.file(1, "a@example.org", "b@x.example", noon)
+	r.q.loadAll(t.Context())
+	r.say = func(*proto.Due) proto.Settled { return proto.Settled{State: proto.SettledMissing} }
+	if _, res := r.order("hold", proto.QueueOrder{IDs: []string{queueid.ID(1).String()}}); res.Done != 0 || len(res.Errors) != 1 {
+		t.Errorf("hold: %+v", res)
+	}
+	if len(r.q.walk) != 1 {
+		t.Error("nobody looks for it")
 	}
 }
 

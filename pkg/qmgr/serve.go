@@ -117,5 +117,8 @@ func (q *Manager) attempt(ctx context.Context, e *entry, req *proto.Due) {
 		q.sched.put(&done.Summary, now, rand.Float64())
 	default: // gone, missing, corrupt
 		q.sched.drop(e)
+		if done.State == proto.SettledMissing {
+			q.lookAgain() // it may lie in the other queue
+		}
 	}
 }
