@@ -23,6 +23,7 @@ type Ledger struct {
 	Attempts    int
 	LastAttempt time.Time      // zero: none
 	Warned      int            // delay warnings sent
+	LastWarned  time.Time      // zero: none
 	Finished    bool           // nothing is owed: the files are left over
 	HeldFor     untrusted.Text // reason of the last hold, empty if released since
 	// Bad counts lines that could not be read.
@@ -55,6 +56,7 @@ func (l *Ledger) note(env *envelope.Envelope, line *spool.LogLine) {
 	switch line.Verb {
 	case spool.Warned:
 		l.Warned++
+		l.LastWarned = line.Time
 	case spool.Finished:
 		l.Finished = true
 	case spool.Held:

@@ -52,7 +52,9 @@ type Manager struct {
 
 // New makes the daemon.
 func New() *Manager {
-	return &Manager{now: time.Now, work: context.Background(), wake: make(chan struct{}, 1), walk: make(chan struct{}, 1)}
+	// Without the monotonic clock: what is due is told by the clock on the wall.
+	wall := func() time.Time { return time.Now().Round(0) }
+	return &Manager{now: wall, work: context.Background(), wake: make(chan struct{}, 1), walk: make(chan struct{}, 1)}
 }
 
 // Open takes hold of the spool.
@@ -70,7 +72,7 @@ func (q *Manager) Open(p *service.Process) error {
 func (q *Manager) reload(s *settings.Settings) {
 	q.settings.Store(s)
 	q.mu.Lock()
-	q.sched.rule, q.sched.warn = s.Retry, s.Reports.DelayWarnings
+	q.sched.apply(s)
 	q.mu.Unlock()
 }
 

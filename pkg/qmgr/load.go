@@ -124,8 +124,8 @@ func (q *Manager) add(queue spool.Queue, s *proto.Summary, book *ledger.Ledger) 
 		e = q.sched.put(s, q.now(), rand.Float64())
 		q.kick()
 	}
-	if book != nil {
-		e.warned = uint8(min(book.Warned, 255))
+	if book != nil && book.Warned > 0 {
+		q.sched.warnedAt(e, book.LastWarned)
 	}
 }
 

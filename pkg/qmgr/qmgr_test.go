@@ -475,5 +475,106 @@ func TestManyMessagesCostLittleMemory(t *testing.T) {
 			t.Fatal("not in order of due time")
 		}
 		prev = e.due
+		s.ended(e.nextHop)
+	}
+}
+
+func (s *schedule) add(id int, hop string) {
+	s.put(&proto.Summary{ID: queueid.ID(id), Arrived: noon.Unix(), LastAttempt: noon.Unix(), Attempts: 1, NextHop: hop}, noon, 0)
+}
+
+// DESIGN: no destination can starve another.
+func TestSlowDestinationLeavesRoomForOthers(t *testing.T) {
+	s := newSchedule(settings.Default())
+	for i := range 1000 {
+		s.add(i+1, "slow.example")
+	}
+	s.add(2000, "fast.example")
+	now := noon.Add(time.Hour)
+	var slow []*entry
+	fast := false
+	for e, _ := s.next(now); e != nil; e, _ = s.next(now) {
+		if e.nextHop == "fast.example" {
+			fast = true
+			continue
+		}
+		slow = append(slow, e)
+	}
+	if !fast || len(slow) != s.perHop {
+		t.Fatalf("fast: %v, %d attempts for the slow one, want %d", fast, len(slow), s.perHop)
+	}
+	s.ended("slow.example")
+	if e, _ := s.next(now); e == nil || e.nextHop != "slow.example" {
+		t.Error("a place that came free is not used")
+	}
+	if e, _ := s.next(now); e != nil {
+		t.Error("one place for two")
+	}
+}
+
+func TestMessageThatWaitsForAPlaceCanBeHeldAndRetried(t *testing.T) {
+	s := newSchedule(settings.Default())
+	s.perHop = 1
+	for i := range 4 {
+		s.add(i+1, "slow.example")
+	}
+	now := noon.Add(time.Hour)
+	if e, _ := s.next(now); e == nil || e.id != 1 {
+		t.Fatal("no first attempt")
+	}
+	if e, _ := s.next(now); e != nil {
+		t.Fatal("a second place")
+	}
+	s.unqueue(s.byID[2])
+	s.byID[2].state = held
+	s.retryNow(s.byID[3], now)
+	s.drop(s.byID[4])
+	if e, _ := s.next(now); e != nil {
+		t.Fatal("asking for it makes no place")
+	}
+	s.ended("slow.example")
+	e, _ := s.next(now)
+	if e == nil || e.id != 3 {
+		t.Fatalf("got %+v, want the one that is neither held nor gone", e)
+	}
+	s.ended("slow.example")
+	if e, _ := s.next(now); e != nil {
+		t.Errorf("got %+v", e)
+	}
+}
+
+// A clock that is set back must not keep what is due for as much longer.
+func TestClockThatIsSetBackDelaysNothing(t *testing.T) {
+	s := newSchedule(settings.Default())
+	s.add(1, "x.example")
+	s.clock(noon)
+	back := noon.Add(-24 * time.Hour)
+	s.clock(back)
+	_, at := s.next(back)
+	if wait := at.Sub(back); wait < 4*time.Minute || wait > 6*time.Minute {
+		t.Errorf("due in %v, want about 5 minutes", wait)
+	}
+	if s.clock(back.Add(-time.Second)); s.byID[1].due != at.UnixMilli() {
+		t.Error("a second is no jump")
+	}
+}
+
+// One warning stands for all that were due when it was sent.
+func TestWarningsAreNotRepeatedAfterARestart(t *testing.T) {
+	r := newRig(t)
+	set := *r.q.settings.Load()
+	set.Reports.DelayWarnings = []settings.Duration{settings.Duration(time.Hour), settings.Duration(24 * time.Hour)}
+	r.q.settings.Store(&set)
+	r.q.sched = newSchedule(&set)
+	r.file(1, "a@example.org", "b@x.example", noon.Add(-48*time.Hour))
+	warned := []spool.LogLine{{Time: noon.Add(-time.Hour), Verb: spool.Warned, Recipient: spool.WholeMessage}}
+	if err := r.q.spool.AppendLog(spool.Deferred, 1, warned); err != nil {
+		t.Fatal(err)
+	}
+	r.q.loadAll(t.Context())
+	r.q.startDue(t.Context(), make(chan struct{}, 1))
+	r.q.wg.Wait()
+	if len(r.dues) != 1 || r.dues[0].WarnDelay {
+		t.Errorf("asked for %+v", r.dues)
 	}
 }

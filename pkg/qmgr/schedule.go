@@ -36,6 +36,7 @@ type entry struct {
 	state    state
 	report   bool
 	final    bool // the next attempt is the last
+	parked   bool // due, and waits for a place of its next hop
 	busy     bool // put back by our own limits
 }
 
@@ -47,15 +48,30 @@ type schedule struct {
 	names map[string]string
 	rule  settings.Retry
 	warn  []settings.Duration
+	seen  time.Time // the time when somebody last looked
+
+	// One next hop has at most perHop attempts under way, so that a slow one
+	// leaves room for the others.
+	perHop int
+	under  map[string]int
+	parked map[string][]*entry // those that wait for a place, and some that no longer do
 }
 
 func newSchedule(s *settings.Settings) *schedule {
-	return &schedule{
-		byID:  map[queueid.ID]*entry{},
-		names: map[string]string{},
-		rule:  s.Retry,
-		warn:  s.Reports.DelayWarnings,
+	q := &schedule{
+		byID:   map[queueid.ID]*entry{},
+		names:  map[string]string{},
+		under:  map[string]int{},
+		parked: map[string][]*entry{},
 	}
+	q.apply(s)
+	return q
+}
+
+// apply puts new rules in force for the waits that begin from now on.
+func (q *schedule) apply(s *settings.Settings) {
+	q.rule, q.warn = s.Retry, s.Reports.DelayWarnings
+	q.perHop = max(1, min(s.Limits.PerDestination, dueAtOnce/10))
 }
 
 // put adds or renews a message that waits for its next attempt.
@@ -119,19 +135,60 @@ func (q *schedule) retryNow(e *entry, now time.Time) {
 	q.place(e)
 }
 
-// next takes the first message that is due, or says when the next one is
-// (zero: none).
+// next takes the first message that is due and has a place, or says when the
+// next one is due (zero: none is, or not before a place comes free). When the
+// attempt is over, ended must follow.
 func (q *schedule) next(now time.Time) (e *entry, at time.Time) {
-	if len(q.queue) == 0 {
-		return nil, time.Time{}
+	for len(q.queue) > 0 {
+		first := q.queue[0]
+		if at := time.UnixMilli(first.due); at.After(now) {
+			return nil, at
+		}
+		heap.Pop(&q.queue)
+		hop := first.nextHop
+		if q.under[hop] < q.perHop {
+			first.state = active
+			q.under[hop]++
+			return first, time.Time{}
+		}
+		first.parked = true
+		q.parked[hop] = append(q.parked[hop], first)
 	}
-	first := q.queue[0]
-	if at := time.UnixMilli(first.due); at.After(now) {
-		return nil, at
+	return nil, time.Time{}
+}
+
+// ended gives back the place of a next hop, and has the first that waits for it
+// queued again.
+func (q *schedule) ended(hop string) {
+	if q.under[hop]--; q.under[hop] <= 0 {
+		delete(q.under, hop)
 	}
-	heap.Pop(&q.queue)
-	first.state = active
-	return first, time.Time{}
+	waits := q.parked[hop]
+	for len(waits) > 0 {
+		e := waits[0]
+		waits = waits[1:]
+		if e.parked { // else it was held, ended or queued meanwhile
+			q.place(e)
+			break
+		}
+	}
+	if q.parked[hop] = waits; len(waits) == 0 {
+		delete(q.parked, hop)
+	}
+}
+
+// clockSlack is how much a clock may be corrected without being set back.
+const clockSlack = time.Minute
+
+// clock notes the time. When it was set back all waits move with it: what is due
+// in five minutes must not wait for yesterday to pass again.
+func (q *schedule) clock(now time.Time) {
+	if back := q.seen.Sub(now); back > clockSlack {
+		for _, e := range q.queue {
+			e.due -= back.Milliseconds() // of all alike: the order stays
+		}
+	}
+	q.seen = now
 }
 
 // action says how a message that is due is tried.
@@ -156,9 +213,9 @@ func (q *schedule) warningsDue(e *entry, now time.Time) int {
 	return n
 }
 
-// warnedNow notes that a warning went out: it stands for all that were due.
-func (q *schedule) warnedNow(e *entry, now time.Time) {
-	e.warned = uint8(min(q.warningsDue(e, now), 255))
+// warnedAt notes that a warning went out: it stands for all that were due then.
+func (q *schedule) warnedAt(e *entry, at time.Time) {
+	e.warned = uint8(min(q.warningsDue(e, at), 255))
 }
 
 // drop forgets a message.
@@ -168,6 +225,7 @@ func (q *schedule) drop(e *entry) {
 }
 
 func (q *schedule) place(e *entry) {
+	e.parked = false
 	if e.slot >= 0 {
 		heap.Fix(&q.queue, int(e.slot))
 		return
@@ -176,6 +234,7 @@ func (q *schedule) place(e *entry) {
 }
 
 func (q *schedule) unqueue(e *entry) {
+	e.parked = false
 	if e.slot >= 0 {
 		heap.Remove(&q.queue, int(e.slot))
 	}

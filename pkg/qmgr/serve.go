@@ -14,7 +14,9 @@ import (
 const (
 	// dueAtOnce bounds the attempts that dispatch has of us: enough to keep
 	// every destination busy, few enough that new mail finds room.
-	dueAtOnce = 200
+	dueAtOnce = 500
+	// lookEvery bounds the sleep, as the clock may be set meanwhile.
+	lookEvery = time.Minute
 	// busyPause is the wait when dispatch is at its limits.
 	busyPause = 2 * time.Second
 	// attemptDeadline only ends the wait for a dispatch that hangs.
@@ -60,7 +62,7 @@ func (q *Manager) serveDue(ctx context.Context) {
 		}
 		next := q.startDue(ctx, slots)
 		if !next.IsZero() {
-			timer.Reset(max(0, next.Sub(q.now())))
+			timer.Reset(min(max(0, next.Sub(q.now())), lookEvery))
 		}
 	}
 }
@@ -76,16 +78,20 @@ func (q *Manager) startDue(ctx context.Context, slots chan struct{}) time.Time {
 		}
 		q.mu.Lock()
 		now := q.now()
+		q.sched.clock(now)
 		e, at := q.sched.next(now)
 		if e == nil {
 			q.mu.Unlock()
 			<-slots
 			return at
 		}
-		req := q.sched.action(e, now)
+		req, hop := q.sched.action(e, now), e.nextHop
 		q.mu.Unlock()
 		q.wg.Go(func() {
 			q.attempt(ctx, e, &req)
+			q.mu.Lock()
+			q.sched.ended(hop)
+			q.mu.Unlock()
 			<-slots
 			q.kick()
 		})
@@ -112,7 +118,7 @@ func (q *Manager) attempt(ctx context.Context, e *entry, req *proto.Due) {
 		q.sched.place(e)
 	case done.State == proto.SettledWaiting:
 		if done.Warned {
-			q.sched.warnedNow(e, now)
+			q.sched.warnedAt(e, now)
 		}
 		q.sched.put(&done.Summary, now, rand.Float64())
 	default: // gone, missing, corrupt
