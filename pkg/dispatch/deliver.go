@@ -44,7 +44,7 @@ func (d *Dispatcher) deliverAll(ctx context.Context, f *flight) {
 // deliver does one job within the limits and notes each leaf's outcome. No two
 // jobs share a leaf, so the slices need no lock.
 func (d *Dispatcher) deliver(ctx context.Context, f *flight, j *job) {
-	if err := d.limits.take(ctx, j.transport, j.nextHop); err != nil {
+	if err := d.limits.take(ctx, j.transport, j.place); err != nil {
 		kind := outcome.Internal
 		if errors.Is(err, errBusy) {
 			kind = outcome.Busy
@@ -52,7 +52,7 @@ func (d *Dispatcher) deliver(ctx context.Context, f *flight, j *job) {
 		f.setAll(j, outcome.Defer(kind, statusBusy, "%v", err))
 		return
 	}
-	defer d.limits.give(j.transport, j.nextHop)
+	defer d.limits.give(j.transport, j.place)
 	ctx, cancel := context.WithTimeout(ctx, jobDeadline)
 	defer cancel()
 

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"filbert/pkg/envelope"
+	"filbert/pkg/ipc"
 	"filbert/pkg/mailaddr"
 	"filbert/pkg/outcome"
 	"filbert/pkg/proto"
@@ -463,4 +464,35 @@ func TestHoldDuringAnAttemptIsRefused(t *testing.T) {
 	if got := r.again(id, proto.DueAttempt); got.State != proto.SettledGone || len(r.reports) != 0 {
 		t.Errorf("state %d, %d reports", got.State, len(r.reports))
 	}
+}
+
+// A home that hangs (NFS) holds up its user's mail alone.
+func TestUserWhoseMailboxHangsHoldsUpNobodyElse(t *testing.T) {
+	r := newRig(t)
+	s := *r.d.settings.Load()
+	s.Limits.PerDestination = 1
+	r.d.settings.Store(&s)
+	r.d.limits.apply(&s)
+	r.route = func(rc envelope.Recipient) []proto.Leaf {
+		return []proto.Leaf{{Recipient: rc, Transport: "maildir", User: &proto.User{Name: rc.Address.Local()}}}
+	}
+	hung, goOn := make(chan struct{}), make(chan struct{})
+	stores := r.d.local
+	r.d.local = agent(func(req, reply ipc.Message) error {
+		if req.(*proto.LocalJob).User.Name == "hangs" {
+			close(hung)
+			<-goOn
+		}
+		return stores.Call(t.Context(), req, reply)
+	})
+	slow, fast := r.accept("hangs@x.example"), r.accept("fine@x.example")
+	if !r.d.begin(slow) {
+		t.Fatal("no room")
+	}
+	<-hung
+	if got := r.first(fast); got.State != proto.SettledGone {
+		t.Errorf("state %d", got.State)
+	}
+	close(goOn)
+	r.d.wg.Wait()
 }

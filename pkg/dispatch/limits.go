@@ -31,7 +31,7 @@ type limits struct {
 
 type transportPlaces struct{ used, max int }
 
-type destKey struct{ transport, nextHop string }
+type destKey struct{ transport, place string }
 
 type destPlaces struct {
 	key     destKey
@@ -67,9 +67,9 @@ func (l *limits) apply(s *settings.Settings) {
 
 // take waits for a place, or says errBusy at once when too many wait already.
 // give must follow.
-func (l *limits) take(ctx context.Context, transport, nextHop string) error {
+func (l *limits) take(ctx context.Context, transport, place string) error {
 	l.mu.Lock()
-	d := l.dest(destKey{transport, nextHop})
+	d := l.dest(destKey{transport, place})
 	if len(d.waiting) == 0 && l.roomLocked(d) {
 		l.occupyLocked(d)
 		l.mu.Unlock()
@@ -108,10 +108,10 @@ func (l *limits) abandon(d *destPlaces, turn chan struct{}, err error) error {
 }
 
 // give returns a place.
-func (l *limits) give(transport, nextHop string) {
+func (l *limits) give(transport, place string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.releaseLocked(l.dest(destKey{transport, nextHop}))
+	l.releaseLocked(l.dest(destKey{transport, place}))
 }
 
 func (l *limits) releaseLocked(d *destPlaces) {
