@@ -13,6 +13,7 @@ import (
 // accept commits a checked and completed message and answers its submitter
 // when it is on stable storage.
 func (c *Cleanup) accept(s *submission) {
+	c.rewriteEnvelope(s)
 	s.env.Size = s.size
 	rec := journal.Record{
 		ID:       s.env.ID,
@@ -60,6 +61,7 @@ func (c *Cleanup) accepted(s *submission, ref journal.Ref) {
 		Text: "Ok: queued as " + s.env.ID.String(),
 	})
 	c.log.Emit(event.Received{Envelope: s.env, MessageID: s.messageID})
+	c.tellRewrites(&s.rewriting)
 	attempt := &proto.Attempt{Ref: ref, Envelope: *s.env, Content: proto.Content{Inline: s.text, Size: s.size}}
 	if s.file == nil {
 		c.handover.give(attempt, nil)

@@ -17,6 +17,7 @@ import (
 	"filbert/pkg/privsep"
 	"filbert/pkg/proto"
 	"filbert/pkg/queueid"
+	"filbert/pkg/rewrite"
 	"filbert/pkg/service"
 	"filbert/pkg/settings"
 )
@@ -33,6 +34,7 @@ const (
 // Cleanup is the daemon.
 type Cleanup struct {
 	settings atomic.Pointer[settings.Settings]
+	rules    atomic.Pointer[rewrite.Rules]
 	log      *event.Log
 	now      func() time.Time
 
@@ -59,8 +61,14 @@ func New() *Cleanup {
 // will write it.
 func (c *Cleanup) Open(p *service.Process) error {
 	c.log = p.Log
-	c.settings.Store(p.Settings())
-	p.OnReload(func(s *settings.Settings) { c.settings.Store(s) })
+	if err := c.configure(p.Settings()); err != nil {
+		return err
+	}
+	p.OnReload(func(s *settings.Settings) {
+		if err := c.configure(s); err != nil {
+			c.log.Emit(event.TroubleOf(0, "reload", err))
+		}
+	})
 	fs, err := durable.Open(p.Settings().Instance.Spool)
 	c.fs = fs
 	return err

@@ -6,7 +6,8 @@
 // It promises that an Acceptance with code 250 was preceded by the flush of the
 // whole message, that every byte of the message is kept as it came but for the
 // fields that it adds in front (Received always; Date, Message-ID and From where
-// a local submitter left them out), and that a refused message leaves nothing
+// a local submitter left them out) and for the addresses that a [[rewrite]] rule
+// changes, and that a refused message leaves nothing
 // behind. It refuses messages beyond the limits whole; nothing is ever cut.
 //
 // It trusts no submitter: addresses, sizes, line ends and limits are checked
@@ -17,6 +18,7 @@
 //	submit.go    a Submission arrives; small content is in it, large content is read from a pipe
 //	check.go     limits, line ends, hops
 //	complete.go  the fields that are added
+//	rewrite.go   addresses, where [[rewrite]] rules say so
 //	accept.go    commit, then answer  <- the line after which a message is ours
 //	handover.go  to dispatch
 //

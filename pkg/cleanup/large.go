@@ -76,13 +76,16 @@ func (c *Cleanup) storeLarge(s *submission, head []byte, in io.Reader) *refusal 
 		return r
 	}
 	s.noteMessageID(h)
+	add := c.rewriteAdded(s, c.complete(s.env, h, s.fill))
+	if head, r = c.rewriteHeader(s, h, head); r != nil {
+		return r
+	}
 	var err error
 	if s.file, err = c.journal.CreateLarge(s.env.ID); err != nil {
 		return c.noRoom("make a file for a large message", err)
 	}
 	var seen message.CheckContent
 	_, _ = seen.Write(head)
-	add := c.complete(s.env, h, s.fill)
 	if _, err := s.file.Write(append(add, head...)); err != nil {
 		return c.noRoom("write a large message", err)
 	}

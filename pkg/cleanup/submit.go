@@ -24,6 +24,7 @@ type submission struct {
 	size int64
 	// messageID is for the log.
 	messageID untrusted.Text
+	rewriting rewriting
 }
 
 // handle takes one call on the read loop. Small messages go through to the
@@ -38,6 +39,7 @@ func (c *Cleanup) handle(_ context.Context, call *ipc.Call) {
 		s.fill = completeHeader
 	}
 	c.identify(s)
+	s.rewriting = c.rewritingOf(s.env)
 	if r := c.checkEnvelope(s.env); r != nil {
 		c.refuse(s, r)
 		return
@@ -94,15 +96,19 @@ func (c *Cleanup) takeSmall(s *submission, text []byte) {
 		c.refuse(s, r)
 		return
 	}
+	s.noteMessageID(h)
+	add := c.complete(s.env, h, s.fill)
+	if text, r = c.rewriteHeader(s, h, text); r != nil {
+		c.refuse(s, r)
+		return
+	}
 	var seen message.CheckContent
 	_, _ = seen.Write(text)
 	if r := c.checkContent(s.env, &seen); r != nil {
 		c.refuse(s, r)
 		return
 	}
-	s.noteMessageID(h)
-	add := c.complete(s.env, h, s.fill)
-	s.text = append(add, text...)
+	s.text = append(c.rewriteAdded(s, add), text...)
 	s.size = int64(len(s.text))
 	c.accept(s)
 }

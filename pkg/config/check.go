@@ -32,6 +32,7 @@ func (c *checker) check() {
 	c.checkDirectors()
 	c.checkRouters()
 	c.checkTransports()
+	c.checkRewrites()
 	c.checkRetry()
 	c.checkReports()
 	c.checkVerify()

@@ -34,6 +34,7 @@ func (c *checker) complete() {
 	}
 	c.completeListen()
 	c.completeRouting()
+	c.completeRewrites()
 }
 
 // takeOwnMail adds the hostname to the local domains: mail to the postmaster of

@@ -213,6 +213,10 @@ driver = "pipe"
 command = ["/bin/true", "{sender}"]
 [retry]
 first = "90s"
+[[rewrite]]
+sources = ["from", "x-owner"]
+match = '/^"(.*)"@a\.example$/'
+to = "{1}@*"
 `
 	l := mustLoad(t, map[string]string{"filbert.toml": in})
 	var b strings.Builder

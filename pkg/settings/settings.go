@@ -28,6 +28,7 @@ type Settings struct {
 	Directors  []Director           `toml:"director" json:"director"`
 	Routers    []Router             `toml:"router" json:"router"`
 	Transports map[string]Transport `toml:"transport" json:"transport"`
+	Rewrites   []Rewrite            `toml:"rewrite" json:"rewrite"`
 	Retry      Retry                `toml:"retry" json:"retry"`
 	Reports    Reports              `toml:"reports" json:"reports"`
 	Limits     Limits               `toml:"limits" json:"limits"`
@@ -251,6 +252,35 @@ type Transport struct {
 	Environment []string `toml:"environment" json:"environment"`
 }
 
+// Rewrite changes addresses when a message comes in, in the envelope and in the
+// header, in order, each rule on what the one before made. Without any, nothing
+// is changed. `mtactl rewrite` shows what they do to an address or a message.
+type Rewrite struct {
+	// Name appears in the log.
+	Name string `toml:"name" json:"name"`
+	// Sources are the places where addresses are rewritten: "envelope-sender",
+	// "envelope-recipients", header fields by name ("from", "reply-to",
+	// "x-owner"), "headers" for all fields that hold addresses, "all" for these and the envelope.
+	Sources []string `toml:"sources" json:"sources"`
+	// Listeners limits the rule to mail that came in by listeners of these
+	// names; "sendmail" is the command, "reports" the suite's own delivery reports.
+	Listeners []string `toml:"listeners" json:"listeners"`
+	// Clients limits the rule to mail of clients in these networks (patterns).
+	Clients []string `toml:"clients" json:"clients"`
+	// Match is the pattern of the addresses to rewrite: exact, a glob, or a
+	// regular expression. What each * of a glob or group of an expression stood for
+	// is {1}, {2} and so on. An address without a domain is matched by expressions
+	// and "*" alone.
+	Match string `toml:"match" json:"match"`
+	// To is the new address, with {1} to {9}, {local_part} and {domain}.
+	// "*@example.org" keeps the local part, "name@*" the domain. Without it the
+	// address stays; then must be "stop".
+	To string `toml:"to" json:"to"`
+	// Then is what follows where the rule matched: "continue" with the next
+	// rule, "stop", or "again" from the first rule when the address has changed (at most 10 times).
+	Then string `toml:"then" json:"then"`
+}
+
 // Retry is the default retry rule: the wait starts at First, grows by Factor
 // to at most Max, and mail is given up after GiveUp.
 type Retry struct {
@@ -347,6 +377,9 @@ type Log struct {
 	Format string `toml:"format" json:"format"`
 	// Debug names services that log details, or "all".
 	Debug []string `toml:"debug" json:"debug"`
+	// Rewrites writes a line for each address that a [[rewrite]] rule changed,
+	// with the rule's name.
+	Rewrites bool `toml:"rewrites" json:"rewrites"`
 }
 
 // IsLMTP and the like are asked by driver name.

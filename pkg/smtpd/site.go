@@ -9,6 +9,7 @@ import (
 
 	"filbert/pkg/mailaddr"
 	"filbert/pkg/pattern"
+	"filbert/pkg/rewrite"
 	"filbert/pkg/settings"
 	"filbert/pkg/smtp"
 )
@@ -36,6 +37,7 @@ type site struct {
 	trusted  pattern.List
 	mode     smtp.DataMode
 	verify   settings.Verify
+	rewrites *rewrite.Rules
 
 	greeting *smtp.Reply
 	ehlo     *smtp.Reply
@@ -69,6 +71,10 @@ func newSite(s *settings.Settings, port settings.Listen) (*site, error) {
 			return nil, fmt.Errorf("listener %s: %s: %w", port.Name, l.name, err)
 		}
 		*l.into = list
+	}
+	var err error
+	if e.rewrites, err = rewrite.Compile(s.Rewrites); err != nil {
+		return nil, fmt.Errorf("listener %s: %w", port.Name, err)
 	}
 	switch port.BareNewline {
 	case "refuse":
@@ -113,6 +119,14 @@ const offered = smtp.ExtSize | smtp.Ext8BitMIME | smtp.ExtSMTPUTF8 | smtp.ExtDSN
 
 // mayRelay tells whether a client may send to anywhere.
 func (e *site) mayRelay(client netip.Addr) bool { return e.trusted.MatchAddr(client) }
+
+// rewritten is what cleanup will make of a recipient, for a question about whether
+// there is such a one. Who may send to it is decided by the address as it came: no
+// rule makes a relay of us by accident.
+func (e *site) rewritten(to mailaddr.Address, client netip.Addr) mailaddr.Address {
+	set := e.rewrites.For(rewrite.Origin{Listener: e.port.Name, Client: client})
+	return set.Apply(rewrite.EnvelopeRecipients, to, nil)
+}
 
 // ours tells whether mail for an address is taken from anyone. What counts is
 // the domain that parsing ended with. A local part with another address in it

@@ -46,7 +46,7 @@ func (d *dialogue) lookUp(a action) action {
 	defer cancel()
 	query := proto.RouteQuery{
 		Sender:     d.session.tx.mail.From,
-		Recipients: []envelope.Recipient{{Address: a.rcpt.To}},
+		Recipients: []envelope.Recipient{{Address: d.session.site.rewritten(a.rcpt.To, d.session.peer)}},
 	}
 	var answer proto.RouteAnswer
 	if err := d.srv.router.Call(ctx, &query, &answer); err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -146,5 +147,26 @@ func TestVerificationKeepsPipelinedRepliesInOrder(t *testing.T) {
 	c.send("MAIL FROM:<a@elsewhere.example>\r\nRCPT TO:<x@example.edu>\r\nRCPT TO:<nobody@example.edu>\r\nRCPT TO:<y@example.edu>\r\nDATA\r\n")
 	for _, code := range []int{250, 250, 550, 250, 354} {
 		c.expect(code)
+	}
+}
+
+// Whether there is such a recipient is asked of the address that cleanup will
+// make; who may send to it is not.
+func TestRewrittenRecipientsAreLookedUp(t *testing.T) {
+	r, f := verifyRig(t, func(s *settings.Settings) {
+		s.Rewrites = []settings.Rewrite{
+			{Name: "names", Sources: []string{"envelope-recipients"}, Match: "a.n.user@example.edu", To: "abc123@*"},
+			{Name: "gone", Sources: []string{"envelope-recipients"}, Match: "gone@example.edu", To: "nobody@*"},
+			{Name: "in", Sources: []string{"envelope-recipients"}, Match: "*@far.example", To: "*@example.edu"},
+			{Name: "other", Sources: []string{"to"}, Match: "*", To: "nobody@example.edu"},
+		}
+	})
+	c := r.hello()
+	c.cmd(250, "MAIL FROM:<a@elsewhere.example>")
+	c.cmd(250, "RCPT TO:<A.N.User@example.edu>")
+	c.cmd(550, "RCPT TO:<gone@example.edu>")
+	c.cmd(550, "RCPT TO:<x@far.example>") // relaying
+	if want := []string{"abc123@example.edu", "nobody@example.edu"}; !slices.Equal(f.asked, want) {
+		t.Errorf("asked about %v, want %v", f.asked, want)
 	}
 }

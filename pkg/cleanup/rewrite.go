@@ -1,0 +1,151 @@
+package cleanup
+
+import (
+	"fmt"
+
+	"filbert/pkg/envelope"
+	"filbert/pkg/event"
+	"filbert/pkg/mailaddr"
+	"filbert/pkg/message"
+	"filbert/pkg/queueid"
+	"filbert/pkg/rewrite"
+	"filbert/pkg/settings"
+	"filbert/pkg/untrusted"
+)
+
+// maxRewriteLines bounds what one message may write into the log: its header
+// can have thousands of addresses.
+const maxRewriteLines = 100
+
+// configure takes settings into force, with their [[rewrite]] rules compiled.
+func (c *Cleanup) configure(s *settings.Settings) error {
+	rules, err := rewrite.Compile(s.Rewrites)
+	if err != nil {
+		return fmt.Errorf("take the settings: %w", err)
+	}
+	c.rules.Store(rules)
+	c.settings.Store(s)
+	return nil
+}
+
+// rewriting is what the rules do to one message.
+type rewriting struct {
+	set   rewrite.Set
+	id    queueid.ID
+	utf8  bool              // an address came in that only RFC 6531 can carry
+	tells bool              // the log is asked for
+	told  []event.Rewritten // for the log, once the message is ours
+	more  int               // beyond maxRewriteLines
+}
+
+func (c *Cleanup) rewritingOf(v *envelope.Envelope) rewriting {
+	origin := rewrite.Origin{Listener: v.Client.Port, Client: v.Client.Addr}
+	switch v.Source {
+	case envelope.FromLocal:
+		origin = rewrite.Origin{Listener: rewrite.DoorSendmail}
+	case envelope.FromBounce:
+		origin = rewrite.Origin{Listener: rewrite.DoorReports}
+	}
+	return rewriting{
+		set: c.rules.Load().For(origin), id: v.ID,
+		tells: c.settings.Load().Log.Rewrites || c.log.Debugging(),
+	}
+}
+
+// note remembers a step that the log may tell of.
+func (w *rewriting) note(s rewrite.Step) {
+	switch s.Verdict {
+	case rewrite.Changed:
+		w.utf8 = w.utf8 || !isASCII(s.New.Local())
+	case rewrite.Failed, rewrite.Endless:
+	default:
+		return
+	}
+	switch {
+	case !w.tells:
+	case len(w.told) == maxRewriteLines:
+		w.more++
+	default:
+		ev := event.RewrittenOf(w.id)
+		ev.Rule, ev.Source, ev.Old, ev.New, ev.Why = s.Rule, s.Source, s.Old, s.New, s.Why
+		w.told = append(w.told, ev)
+	}
+}
+
+// rewriteHeader gives text with the addresses of its header h rewritten; text
+// itself where no rule changes one.
+func (c *Cleanup) rewriteHeader(s *submission, h message.Header, text []byte) ([]byte, *refusal) {
+	out, err := s.rewriting.set.Header(h, text, int(c.settings.Load().Limits.HeaderSize), s.rewriting.note)
+	if err != nil {
+		return nil, permanent(552, 3, 4, "Message header too large after rewriting")
+	}
+	return out, nil
+}
+
+// rewriteAdded does the same for the fields that we have added: a From field
+// made of the envelope is one like others.
+func (c *Cleanup) rewriteAdded(s *submission, add []byte) []byte {
+	if s.fill != completeHeader {
+		return add
+	}
+	h, err := message.Scan(add, message.DefaultLimits())
+	if err != nil {
+		return add
+	}
+	out, r := c.rewriteHeader(s, h, add)
+	if r != nil {
+		return add // our own few fields are never too large
+	}
+	return out
+}
+
+// rewriteEnvelope comes last, when all that is said of the envelope as it came
+// (Received) has been said.
+func (c *Cleanup) rewriteEnvelope(s *submission) {
+	v, w := s.env, &s.rewriting
+	if !w.set.Envelope() {
+		v.UTF8 = v.UTF8 || w.utf8
+		return
+	}
+	v.Sender = w.set.Apply(rewrite.EnvelopeSender, v.Sender, w.note)
+	for i := range v.Recipients {
+		r := &v.Recipients[i]
+		old := r.Address
+		r.Address = w.set.Apply(rewrite.EnvelopeRecipients, old, w.note)
+		if r.Address != old {
+			keepOriginal(r, old)
+		}
+	}
+	v.UTF8 = v.UTF8 || w.utf8
+}
+
+// keepOriginal lets reports name the recipient as its sender knows it. Who
+// relays may say so where the client did not (RFC 3461, section 5.2.1).
+func keepOriginal(r *envelope.Recipient, old mailaddr.Address) {
+	if !r.Orig.IsEmpty() {
+		return
+	}
+	r.OrigType, r.Orig = "rfc822", untrusted.From(old.String())
+	if old.NeedsUTF8() {
+		r.OrigType = "utf-8" // RFC 6533, section 3
+	}
+}
+
+// tellRewrites writes what the log was asked for.
+func (c *Cleanup) tellRewrites(w *rewriting) {
+	if n := len(w.told); n > 0 {
+		w.told[n-1].More = w.more
+	}
+	for _, ev := range w.told {
+		c.log.Emit(ev)
+	}
+}
+
+func isASCII(s string) bool {
+	for i := range len(s) {
+		if s[i] >= 0x80 {
+			return false
+		}
+	}
+	return true
+}
