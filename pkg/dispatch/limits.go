@@ -13,8 +13,14 @@ import (
 // the memory that the others need.
 var errBusy = errors.New("too many deliveries already wait for this destination")
 
-// maxWaiting bounds who waits for one destination.
-const maxWaiting = 2000
+// Who waits for a place holds one of dispatch's flights (maxFlights). One slow
+// destination may have many of them while there is room for others; when it is
+// crowded, each has a fair share only.
+const (
+	maxWaiting  = 2000 // for one destination
+	crowded     = maxFlights / 2
+	fairWaiting = 200
+)
 
 // limits hands out places: in all, for each transport, for each destination.
 // Who waits is served in order, within the destination; a destination at its
@@ -22,6 +28,7 @@ const maxWaiting = 2000
 type limits struct {
 	mu         sync.Mutex
 	total      int
+	waiting    int
 	maxTotal   int
 	perDest    int
 	transports map[string]*transportPlaces
@@ -75,12 +82,13 @@ func (l *limits) take(ctx context.Context, transport, place string) error {
 		l.mu.Unlock()
 		return nil
 	}
-	if len(d.waiting) >= maxWaiting {
+	if n := len(d.waiting); n >= maxWaiting || n >= fairWaiting && l.waiting >= crowded {
 		l.mu.Unlock()
 		return errBusy
 	}
 	turn := make(chan struct{})
 	d.waiting = append(d.waiting, turn)
+	l.waiting++
 	l.markReady(d)
 	l.mu.Unlock()
 
@@ -99,6 +107,7 @@ func (l *limits) abandon(d *destPlaces, turn chan struct{}, err error) error {
 	for i, w := range d.waiting {
 		if w == turn {
 			d.waiting = append(d.waiting[:i], d.waiting[i+1:]...)
+			l.waiting--
 			l.forgetLocked(d)
 			return err
 		}
@@ -143,6 +152,7 @@ func (l *limits) wakeLocked() {
 		stuck = 0
 		turn := d.waiting[0]
 		d.waiting = d.waiting[1:]
+		l.waiting--
 		l.occupyLocked(d)
 		close(turn)
 	}

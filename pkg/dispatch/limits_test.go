@@ -95,6 +95,32 @@ func TestTooManyWaitersIsBusyAtOnce(t *testing.T) {
 	})
 }
 
+// Flights are bounded: a few slow destinations must not take them all.
+func TestSlowDestinationsShareTheWaitingRoom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := limitsOf(1, 1)
+		if !taken(t, l, "smtp", "x") {
+			t.Fatal("no place")
+		}
+		ctx, cancel := context.WithCancel(context.Background())
+		for i, want := range []int{maxWaiting, crowded - maxWaiting, fairWaiting, fairWaiting} {
+			dest := string(rune('a' + i))
+			for range maxWaiting {
+				go func() { _ = l.take(ctx, "smtp", dest) }()
+			}
+			synctest.Wait()
+			if n := len(l.dests[destKey{"smtp", dest}].waiting); n != want {
+				t.Errorf("destination %s: %d wait, want %d", dest, n, want)
+			}
+		}
+		cancel()
+		synctest.Wait()
+		if l.waiting != 0 {
+			t.Errorf("%d wait after all have left", l.waiting)
+		}
+	})
+}
+
 func TestAbandonedWaitGivesItsPlaceBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := limitsOf(1, 1)
