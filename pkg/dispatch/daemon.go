@@ -45,6 +45,8 @@ type Dispatcher struct {
 	marker *journal.Marker
 	limits *limits
 
+	settled atomic.Bool // the marks of earlier runs are on disk
+
 	router, remote, local, bounce, qmgr caller
 
 	server atomic.Pointer[ipc.Server] // of cleanup
@@ -110,11 +112,7 @@ func (d *Dispatcher) Serve(ctx context.Context, p *service.Process) error {
 		return err
 	}
 	d.spool = spool.New(d.fs)
-	// Deferred messages of an earlier run may be removed only when the marks of
-	// that run are known to be on disk.
-	if err := d.marker.FlushNow(ctx); err != nil {
-		return errors.Join(err, d.marker.Close())
-	}
+	d.settleEarlier(ctx)
 	d.router = p.Client(proto.Router, ipc.ClientOptions{})
 	d.remote = p.Client(proto.SMTPClient, ipc.ClientOptions{})
 	d.local = p.Client(proto.LocalDeliver, ipc.ClientOptions{})
@@ -148,6 +146,16 @@ func (d *Dispatcher) Serve(ctx context.Context, p *service.Process) error {
 	loops.Wait()
 	d.wait(ctx)
 	return errors.Join(err, d.marker.Close())
+}
+
+// settleEarlier flushes the marks of earlier runs: before that none of their
+// deferred messages may be removed. On a full disk that may be later, with any
+// other flush; mail goes out meanwhile, which is the way to make room.
+func (d *Dispatcher) settleEarlier(ctx context.Context) {
+	d.marker.AfterFlush(func() { d.settled.Store(true) })
+	if err := d.marker.FlushNow(ctx); err != nil {
+		d.log.Emit(event.TroubleOf(0, "flush the marks of an earlier run", err))
+	}
 }
 
 // mend brings the spool into order before anybody else touches it: records of

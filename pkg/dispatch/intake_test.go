@@ -2,6 +2,7 @@ package dispatch
 
 import (
 	"strings"
+	"syscall"
 	"testing"
 
 	"filbert/pkg/journal"
@@ -72,6 +73,33 @@ func TestEnvelopeThatNobodyUnderstandsIsSetAside(t *testing.T) {
 	}
 	if kept != 1 {
 		t.Errorf("%d pieces in corrupt/", kept)
+	}
+}
+
+// A full disk at the start keeps dispatch from flushing what an earlier run left;
+// it serves all the same.
+func TestNothingOfAnEarlierRunIsRemovedBeforeItsMarksAreOnDisk(t *testing.T) {
+	r := newRig(t)
+	r.disk.fail = func(op, name string) error {
+		if op == "open" && strings.Contains(name, ".done") {
+			return syscall.ENOSPC
+		}
+		return nil
+	}
+	r.verdict["a@x.example"] = later
+	f := r.accept("a@x.example")
+	id := f.env.ID
+	r.first(f)
+	clear(r.d.unflushed) // an earlier run's: nobody remembers
+	r.d.settled.Store(false)
+	r.d.settleEarlier(t.Context())
+	delete(r.verdict, "a@x.example")
+	if got := r.again(id, proto.DueAttempt); got.State != proto.SettledBusy || !r.filedInSpool(id) || r.sent("a@x.example") != 2 {
+		t.Fatalf("state %d, filed %v, sent %d times", got.State, r.filedInSpool(id), r.sent("a@x.example"))
+	}
+	r.disk.fail = nil
+	if got := r.again(id, proto.DueAttempt); got.State != proto.SettledGone || r.filedInSpool(id) || r.sent("a@x.example") != 2 {
+		t.Errorf("with room: state %d, filed %v, sent %d times", got.State, r.filedInSpool(id), r.sent("a@x.example"))
 	}
 }
 

@@ -75,6 +75,7 @@ func newRig(t *testing.T) *rig {
 	}
 	d.router, d.remote, d.local, d.bounce, d.qmgr = agent(r.routes), agent(r.sends), agent(r.stores), agent(r.reportsTo), agent(r.files)
 	r.d = d
+	d.settleEarlier(t.Context())
 	t.Cleanup(func() {
 		d.wg.Wait()
 		if err := errors.Join(d.marker.Close(), r.writer.Close(), fs.Close()); err != nil {

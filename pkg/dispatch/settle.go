@@ -199,6 +199,9 @@ func (d *Dispatcher) marksFlushed(ctx context.Context, id queueid.ID) error {
 	d.mu.Lock()
 	ref, young := d.unflushed[id]
 	d.mu.Unlock()
+	if !d.settled.Load() {
+		return d.marker.FlushNow(ctx)
+	}
 	if !young || d.marker.Flushed(ref) {
 		return nil
 	}
