@@ -2,6 +2,7 @@ package ipc
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"sync/atomic"
@@ -52,7 +53,11 @@ func (c *Call) Decode(m Message) error {
 // call's files with it. It returns err.
 func (c *Call) Violation(err error) error {
 	c.CloseFiles()
-	c.conn.fail(err)
+	told := err
+	if !errors.Is(err, ErrProtocol) {
+		told = fmt.Errorf("%w: %w", ErrProtocol, err)
+	}
+	c.conn.fail(told)
 	return err
 }
 

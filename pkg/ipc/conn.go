@@ -72,7 +72,8 @@ type Conn struct {
 	lastID  uint64
 	sent    map[uint64]*pending // not yet answered, abandoned ones too
 	queue   []*pending          // waiting for hello or credit
-	err     error
+	err     error               // of calls, once the connection has ended
+	cause   error               // why it has
 }
 
 // NewConn prepares an end of a connection; Serve makes it live.
@@ -142,6 +143,11 @@ func (c *Conn) Serve(ctx context.Context) error {
 	err := c.read()
 	c.rd.close()
 	c.fail(err)
+	// What ended the connection is not always what the read loop met: a handler
+	// that finds a violation closes the socket under it.
+	c.mu.Lock()
+	err = c.cause
+	c.mu.Unlock()
 	if errors.Is(err, ErrProtocol) || errors.Is(err, wire.ErrMalformed) {
 		return err
 	}
@@ -279,7 +285,7 @@ func (c *Conn) fail(cause error) {
 		c.mu.Unlock()
 		return
 	}
-	c.err = gone(cause)
+	c.err, c.cause = gone(cause), cause
 	err := c.err
 	sent, queue := c.sent, c.queue
 	c.sent, c.queue = map[uint64]*pending{}, nil

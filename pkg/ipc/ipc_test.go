@@ -570,3 +570,24 @@ func TestUnannouncedDescriptorsCloseTheConnection(t *testing.T) {
 		t.Fatalf("the connection was not closed: %v", err)
 	}
 }
+
+// TestViolationFoundByAHandlerIsTold: it ends the connection from outside of the
+// read loop, which then only meets a closed socket.
+func TestViolationFoundByAHandlerIsTold(t *testing.T) {
+	for name, h := range map[string]Handler{
+		"in the payload":    func(_ context.Context, c *Call) { _ = c.Decode(new(number)) },
+		"in what was meant": func(_ context.Context, c *Call) { _ = c.Violation(errors.New("two of them")) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			told := make(chan error, 1)
+			_, uc := serve(t, h, ServerOptions{OnError: func(_ *Conn, err error) { told <- err }})
+			c := dialled(t, uc, Options{})
+			if err := c.Call(ctxFor(t), &text{"x"}, new(text)); !errors.Is(err, ErrGone) {
+				t.Errorf("the call: %v", err)
+			}
+			if err := <-told; !errors.Is(err, ErrProtocol) {
+				t.Errorf("told: %v", err)
+			}
+		})
+	}
+}
