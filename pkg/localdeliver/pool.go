@@ -14,10 +14,11 @@ const (
 	// ageLimit is how long a child gets new jobs: a change in the password
 	// file reaches even a user whose child is never idle.
 	ageLimit = time.Minute
-	// jobsPerChild bounds what one child does at a time, so that one user's
-	// hanging file system holds few jobs, while flushes of a burst still share
-	// the disk.
-	jobsPerChild = 16
+	// jobsPerChild bounds what one child does at a time, so that one hanging file
+	// system can't hold all deliveries. It is no lower because one child serves
+	// all mailboxes of a system that keeps them under one uid, and what is under way
+	// together shares the flushes of the disk.
+	jobsPerChild = 64
 )
 
 // errBusy means that the limits left no room in time.
