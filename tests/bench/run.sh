@@ -25,6 +25,7 @@ CGO_ENABLED=0 go build -o "$work/mb" ./mb
 ulimit -n "$(ulimit -Hn)"
 # A namespace with nothing but loopback: no peer can reach anybody.
 scenarios=${*:-default}
-exec unshare --net sh -c 'ip link set lo up && exec "$@"' sh \
+trap 'rm -rf "$work/trash"' EXIT
+unshare --net sh -c 'ip link set lo up && exec "$@"' sh \
 	"$work/mb" run -bench "$PWD" -work "$work" -peers "$peers" -scen "${scenarios// /,}" \
 	-runs "${RUNS:-3}" -scale "${SCALE:-1}" ${OUT:+-out "$OUT"}

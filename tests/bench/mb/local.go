@@ -9,7 +9,7 @@ func localScenario(kind string, users, n int, byDefault bool) scenario {
 	return scenario{fmt.Sprintf("L-%s-%d", kind, users),
 		fmt.Sprintf("delivery to %d %s, 20 sessions, many messages on a connection", users, kind),
 		kind, "local-" + kind, byDefault,
-		func(b *bench, p *peer) (figures, error) { return b.local(p, kind, users, b.count(n)) }, false}
+		func(b *bench, p *peer) (figures, error) { return b.local(p, kind, users, b.rateCount(p, n)) }, false}
 }
 
 // local sends n messages to mailboxes, and reads them all back.

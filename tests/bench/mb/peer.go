@@ -23,6 +23,7 @@ type peer struct {
 	script string
 	port   int
 	info   map[string]string
+	trash  string // where old things go
 	group  string // the control group that all its processes are in
 	env    []string
 }
@@ -39,9 +40,12 @@ func newPeer(s *settings, name string, port, sinkPort int) (*peer, error) {
 	if err := os.MkdirAll(work, 0o755); err != nil {
 		return nil, err
 	}
-	p := &peer{name: name, script: script, port: port, info: map[string]string{}}
+	p := &peer{name: name, script: script, port: port, info: map[string]string{}, trash: filepath.Join(filepath.Dir(work), "trash")}
+	if err := os.MkdirAll(p.trash, 0o700); err != nil {
+		return nil, err
+	}
 	p.env = append(os.Environ(), fmt.Sprintf("MB_PORT=%d", port), fmt.Sprintf("MB_SINK=%d", sinkPort),
-		fmt.Sprintf("MB_NUSERS=%d", localUsers), "MB_LOCALDOMAIN="+localDomain, "MB_WORK="+work)
+		fmt.Sprintf("MB_NUSERS=%d", localUsers), "MB_LOCALDOMAIN="+localDomain, "MB_WORK="+work, "MB_TRASH="+p.trash)
 	out, err := p.adapter("info").Output()
 	if err != nil {
 		return nil, fmt.Errorf("%s info: %w", name, err)

@@ -15,7 +15,7 @@ func relayScenario(sessions int, persist bool, n int, byDefault bool) scenario {
 		name, about = name+"d", fmt.Sprintf("relay, %d sessions, many messages on a connection", sessions)
 	}
 	return scenario{name, about, "relay", "relay", byDefault,
-		func(b *bench, p *peer) (figures, error) { return b.relay(p, sessions, persist, b.count(n)) }, false}
+		func(b *bench, p *peer) (figures, error) { return b.relay(p, sessions, persist, b.rateCount(p, n)) }, false}
 }
 
 // relay sends n messages through the peer to the sink.
