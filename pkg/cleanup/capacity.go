@@ -61,18 +61,9 @@ func (c *capacity) look() {
 	if now.Accepting {
 		now.Reason = ""
 	}
-	c.mu.Lock()
-	was := c.last
-	changed := was.Accepting != now.Accepting || now.Free < was.Free/2 || now.Free > was.Free*2
-	if changed {
-		c.last = now
-	}
-	c.mu.Unlock()
-	if !changed {
-		return
-	}
-	c.server.Notify(&now)
+	was, changed := c.tell(now)
 	switch {
+	case !changed:
 	case was.Accepting && !now.Accepting:
 		c.log.Emit(event.State{Now: "full", Why: "no room in the spool: new mail gets 452"})
 	case !was.Accepting && now.Accepting:
@@ -80,10 +71,24 @@ func (c *capacity) look() {
 	}
 }
 
-// greet tells a new connection how things stand.
+// tell notifies all connections of a change.
+func (c *capacity) tell(now proto.Capacity) (was proto.Capacity, changed bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	was = c.last
+	changed = was.Accepting != now.Accepting || now.Free < was.Free/2 || now.Free > was.Free*2
+	if changed {
+		c.last = now
+		c.server.Notify(&now)
+	}
+	return was, changed
+}
+
+// greet tells a new connection how things stand. Under the lock, as what tell
+// says must not be overtaken: an old "full" would be believed until the next
+// change. Neither waits for a peer.
 func (c *capacity) greet(conn *ipc.Conn) {
 	c.mu.Lock()
-	now := c.last
-	c.mu.Unlock()
-	_ = conn.Notify(&now) // a connection that is gone needs no news
+	defer c.mu.Unlock()
+	_ = conn.Notify(&c.last) // a connection that is gone needs no news
 }

@@ -9,7 +9,9 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -379,5 +381,117 @@ func TestAcceptedMessageSurvivesAPowerCut(t *testing.T) {
 		if err != nil || found != 1 {
 			t.Fatalf("seed %d: found %d times, %v", seed, found, err)
 		}
+	}
+}
+
+// What is over the limit must not fill the disk before it is refused.
+func TestMessageOverTheLimitIsNotWritten(t *testing.T) {
+	r := newRig(t, "smtpd")
+	s := *r.c.settings.Load()
+	s.Limits.MessageSize = 200 << 10
+	r.c.settings.Store(&s)
+	r.disk.Limit(4<<20, 0)
+	got, err := r.submitLarge(odd+strings.Repeat("x\r\n", 2_000_000), true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.refused(got, 552, "5.3.4")
+}
+
+// A submitter that writes nothing more must not keep cleanup from ending.
+func TestDrainingEndsTheWaitForASubmitter(t *testing.T) {
+	r := newRig(t, "pickup")
+	rd, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rd.Close()
+	defer w.Close()
+	m := letter("")
+	m.Content = proto.Content{}
+	answered := make(chan error, 1)
+	go func() { answered <- r.client.Call(context.Background(), m, &proto.Acceptance{}, rd) }()
+	// More than a pipe holds: when this is written it is being read.
+	part := append([]byte{0, 0, 0x80, 0}, strings.Repeat("x\r\n\r\n", 0x8000/5)...)
+	part = append(part, make([]byte, 4+0x8000-len(part))...)
+	for range 8 {
+		if _, err := w.Write(part); err != nil {
+			t.Fatal(err)
+		}
+	}
+	over, cancel := context.WithCancel(context.Background())
+	cancel()
+	_ = r.c.capacity.server.Shutdown(over)
+	ended := make(chan struct{})
+	go func() {
+		r.c.running.Wait()
+		close(ended)
+	}()
+	select {
+	case <-ended:
+	case <-time.After(20 * time.Second):
+		t.Error("still waiting for the submitter")
+	}
+	if err := <-answered; err == nil {
+		t.Error("half a message was answered")
+	}
+}
+
+// notices is a dispatch that counts what it is told and takes nothing.
+func notices(t *testing.T, h *handover) (rescans *atomic.Int32, connect func()) {
+	rescans = new(atomic.Int32)
+	up := make(chan struct{})
+	server := ipc.NewServer(func(context.Context, *ipc.Call) {}, ipc.ServerOptions{
+		OnNotice: func(*ipc.Conn, uint16, []byte) { rescans.Add(1) },
+	})
+	connected := make(chan struct{}, 10)
+	h.client = ipc.NewClient(func(ctx context.Context) (*net.UnixConn, error) {
+		select {
+		case <-up:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+		a, b, err := ipc.ConnPair()
+		if err == nil {
+			go func() { _ = server.ServeConn(t.Context(), b, "cleanup") }()
+		}
+		return a, err
+	}, ipc.ClientOptions{Stay: ipc.Always, OnUp: func(context.Context, *ipc.Conn) { connected <- struct{}{} }})
+	t.Cleanup(h.client.Close)
+	return rescans, func() {
+		close(up)
+		<-connected
+	}
+}
+
+func TestMissedMessageIsRememberedUntilDispatchIsTold(t *testing.T) {
+	h := &handover{log: event.Discard()}
+	rescans, connect := notices(t, h)
+	h.miss() // nobody is there to be told
+	connect()
+	for h.client.Notify(&proto.Rescan{}) != nil {
+		runtime.Gosched()
+	}
+	h.release(0, nil) // the next message is taken
+	for began := time.Now(); rescans.Load() < 2; runtime.Gosched() {
+		if time.Since(began) > 20*time.Second {
+			t.Fatal("dispatch is not told")
+		}
+	}
+}
+
+func TestLargeMessagesThatWaitForDispatchAreFew(t *testing.T) {
+	h := &handover{log: event.Discard()}
+	_, _ = notices(t, h)
+	m := &proto.Attempt{Content: proto.Content{Size: 1 << 20}}
+	for range 3000 {
+		f, err := os.Open(os.DevNull)
+		if err != nil {
+			t.Fatalf("out of descriptors: %v", err)
+		}
+		h.give(m, f)
+	}
+	if !h.missed {
+		t.Error("3000 descriptors wait for a dispatch that is away")
 	}
 }

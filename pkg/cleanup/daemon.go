@@ -28,7 +28,9 @@ const (
 	credits = 1000
 	// committedAhead is how many commits may wait for their answers to be sent.
 	committedAhead = 4096
-	memoryLimit    = 512 << 20
+	// freeAhead is how many hints may wait that a segment is free.
+	freeAhead   = 64
+	memoryLimit = 512 << 20
 )
 
 // Cleanup is the daemon.
@@ -44,6 +46,7 @@ type Cleanup struct {
 	handover *handover
 
 	committed chan commitResult
+	free      chan proto.SegmentFree
 	running   sync.WaitGroup // large messages being read
 
 	ownUID uint32
@@ -54,7 +57,7 @@ type Cleanup struct {
 
 // New makes the daemon.
 func New() *Cleanup {
-	return &Cleanup{now: time.Now, committed: make(chan commitResult, committedAhead)}
+	return &Cleanup{now: time.Now, committed: make(chan commitResult, committedAhead), free: make(chan proto.SegmentFree, freeAhead)}
 }
 
 // Open takes hold of the spool; the journal itself is opened by the user that
@@ -102,6 +105,7 @@ func (c *Cleanup) Serve(ctx context.Context, p *service.Process) error {
 	lookCtx, stopLooking := context.WithCancel(ctx)
 	defer stopLooking()
 	answering.Go(func() { c.capacity.run(lookCtx) })
+	answering.Go(func() { c.releaseFree(lookCtx) })
 	c.listen(ctx, p, server)
 
 	<-p.Draining()
@@ -157,12 +161,25 @@ func (c *Cleanup) onNotice(kind uint16, payload []byte) {
 		c.log.Emit(event.TroubleOf(0, "read a notice of dispatch", err))
 		return
 	}
-	// The read loop must not wait for the disk.
-	c.running.Go(func() {
-		if err := c.journal.Release(m.Segment, m.Generation); err != nil && !errors.Is(err, journal.ErrClosed) {
-			c.log.Emit(event.TroubleOf(0, fmt.Sprintf("release segment %d", m.Segment), err))
+	select {
+	case c.free <- m:
+	default: // a hint that is lost costs no more than a later look
+	}
+}
+
+// releaseFree looks at the segments that may be free: the read loop must not
+// wait for the disk.
+func (c *Cleanup) releaseFree(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case m := <-c.free:
+			if err := c.journal.Release(m.Segment, m.Generation); err != nil && !errors.Is(err, journal.ErrClosed) {
+				c.log.Emit(event.TroubleOf(0, fmt.Sprintf("release segment %d", m.Segment), err))
+			}
 		}
-	})
+	}
 }
 
 func (c *Cleanup) nextID(now time.Time) queueid.ID {

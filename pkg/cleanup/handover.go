@@ -16,6 +16,12 @@ import (
 // journal instead: there the message is anyway.
 const handoverBudget = 32 << 20
 
+// What a message costs beside its content. Descriptors are scarcer than memory.
+const (
+	frameCost = 512
+	fileCost  = 64 << 10
+)
+
 // handover gives accepted messages to dispatch. It may lose any of them
 // without harm, as long as it then asks dispatch to rescan.
 type handover struct {
@@ -29,7 +35,10 @@ type handover struct {
 
 // give sends one accepted message; file may be nil.
 func (h *handover) give(m *proto.Attempt, file *os.File) {
-	cost := int64(len(m.Content.Inline)) + 512
+	cost := int64(len(m.Content.Inline)) + frameCost
+	if file != nil {
+		cost += fileCost
+	}
 	if !h.reserve(cost) {
 		closeFile(file)
 		return
@@ -71,8 +80,14 @@ func (h *handover) release(cost int64, err error) {
 		h.missed = false
 	}
 	h.mu.Unlock()
-	if ask {
-		h.client.Notify(&proto.Rescan{})
+	// Not under the lock: a connection that fails here ends the calls on it, and
+	// they come back to release.
+	if ask && h.client.Notify(&proto.Rescan{}) != nil {
+		// Asked for again with the next message; and dispatch looks by itself when
+		// a connection comes up.
+		h.mu.Lock()
+		h.missed = true
+		h.mu.Unlock()
 	}
 }
 

@@ -2,11 +2,13 @@ package cleanup
 
 import (
 	"bufio"
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"sync/atomic"
 	"time"
 
 	"filbert/pkg/journal"
@@ -17,6 +19,9 @@ import (
 var (
 	errNoPipe    = errors.New("a submission without content or a pipe for it")
 	errChunkSize = errors.New("a chunk is longer than it may be")
+	errOverLimit = errors.New("the message is longer than it may be")
+	// errNobodyWaits: the submitter is gone, or cleanup ends.
+	errNobodyWaits = errors.New("nobody waits for the answer")
 )
 
 // pipeDeadline bounds the wait for each chunk of a submitter that has its own,
@@ -25,8 +30,9 @@ const pipeDeadline = 15 * time.Minute
 
 // takeLarge reads a message from its pipe into a file of its own. The header
 // comes first and is held in memory; the rest passes through.
-func (c *Cleanup) takeLarge(s *submission, pipe *os.File) {
+func (c *Cleanup) takeLarge(ctx context.Context, s *submission, pipe *os.File) {
 	chunks := &chunkReader{pipe: pipe}
+	defer context.AfterFunc(ctx, chunks.giveUp)()
 	in := bufio.NewReaderSize(chunks, 64<<10)
 	head, r := c.readHeader(in)
 	if r == nil {
@@ -89,7 +95,7 @@ func (c *Cleanup) storeLarge(s *submission, head []byte, in io.Reader) *refusal 
 	if _, err := s.file.Write(append(add, head...)); err != nil {
 		return c.noRoom("write a large message", err)
 	}
-	w := &tee{file: s.file, seen: &seen}
+	w := &tee{file: s.file, seen: &seen, limit: c.settings.Load().Limits.MessageSize.Bytes()}
 	if _, err := io.CopyBuffer(w, in, make([]byte, 64<<10)); err != nil && w.err != nil {
 		return c.noRoom("write a large message", w.err)
 	}
@@ -101,15 +107,18 @@ func (c *Cleanup) storeLarge(s *submission, head []byte, in io.Reader) *refusal 
 }
 
 // tee passes content to the file and to the checks, and remembers which of
-// the two ends of a copy failed.
+// the two ends of a copy failed. What is over the limit is seen and not written.
 type tee struct {
-	file *journal.LargeFile
-	seen *message.CheckContent
-	err  error
+	file  *journal.LargeFile
+	seen  *message.CheckContent
+	limit int64
+	err   error
 }
 
 func (t *tee) Write(p []byte) (int, error) {
-	_, _ = t.seen.Write(p)
+	if _, _ = t.seen.Write(p); t.seen.Size() > t.limit {
+		return 0, errOverLimit
+	}
 	n, err := t.file.Write(p)
 	t.err = err
 	return n, err
@@ -121,6 +130,13 @@ type chunkReader struct {
 	pipe *os.File
 	left uint32
 	err  error
+	over atomic.Bool // nobody waits for the answer any more
+}
+
+// giveUp ends the reading, also from another goroutine.
+func (r *chunkReader) giveUp() {
+	r.over.Store(true)
+	_ = r.pipe.SetReadDeadline(time.Unix(1, 0))
 }
 
 func (r *chunkReader) Read(p []byte) (int, error) {
@@ -136,6 +152,9 @@ func (r *chunkReader) read(p []byte) (int, error) {
 	// A pipe that takes no deadline (EINVAL on odd descriptors) still ends when
 	// its writer does.
 	_ = r.pipe.SetReadDeadline(time.Now().Add(pipeDeadline))
+	if r.over.Load() {
+		return 0, errNobodyWaits
+	}
 	if r.left == 0 {
 		var head [4]byte
 		if _, err := io.ReadFull(r.pipe, head[:]); err != nil {

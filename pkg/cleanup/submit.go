@@ -29,7 +29,7 @@ type submission struct {
 
 // handle takes one call on the read loop. Small messages go through to the
 // commit without waiting; a large one is read from its pipe by a goroutine.
-func (c *Cleanup) handle(_ context.Context, call *ipc.Call) {
+func (c *Cleanup) handle(ctx context.Context, call *ipc.Call) {
 	var req proto.Submission
 	if err := call.Decode(&req); err != nil {
 		return // Decode closed the connection: its peer does not speak our language
@@ -58,7 +58,7 @@ func (c *Cleanup) handle(_ context.Context, call *ipc.Call) {
 	go func() {
 		defer c.running.Done()
 		defer pipe.Close()
-		c.takeLarge(s, pipe)
+		c.takeLarge(ctx, s, pipe)
 	}()
 }
 

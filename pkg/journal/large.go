@@ -14,12 +14,18 @@ import (
 // front to back, then sealed, then named by a record; or discarded. One
 // goroutine uses it.
 type LargeFile struct {
-	fs   durable.FS
-	id   queueid.ID
-	file durable.File
-	sum  Large
-	err  error // the first error: the file is good for nothing after it
+	fs     durable.FS
+	opt    Options
+	id     queueid.ID
+	file   durable.File
+	sum    Large
+	looked int64 // the length when the disk was last asked for room
+	err    error // the first error: the file is good for nothing after it
 }
+
+// lookEach is how much of a large file is written between two looks at the
+// disk: what is set aside for other uses is not for it.
+const lookEach = 1 << 20
 
 // CreateLarge begins the file of a large message. ErrFull: the disk is near its
 // end. A crash leaves a file that no record names; the next Writer removes it.
@@ -31,13 +37,20 @@ func (w *Writer) CreateLarge(id queueid.ID) (*LargeFile, error) {
 	if err != nil {
 		return nil, fmt.Errorf("create content of %s: %w", id, full(err))
 	}
-	return &LargeFile{fs: w.fs, id: id, file: f}, nil
+	return &LargeFile{fs: w.fs, opt: w.opt, id: id, file: f}, nil
 }
 
 // Write appends. ErrFull: the disk is full; the caller discards the file.
 func (l *LargeFile) Write(p []byte) (int, error) {
 	if l.err != nil {
 		return 0, l.err
+	}
+	if l.sum.Length-l.looked >= lookEach {
+		l.looked = l.sum.Length
+		if _, err := diskFree(l.fs, l.opt); err != nil {
+			l.err = fmt.Errorf("write content of %s: %w", l.id, full(err))
+			return 0, l.err
+		}
 	}
 	n, err := l.file.Write(p)
 	l.sum.CRC = crc32.Update(l.sum.CRC, castagnoli, p[:n])

@@ -30,6 +30,25 @@ func TestLargeFileFillsTheDiskAndLeavesNothing(t *testing.T) {
 	}
 }
 
+// What is set aside for the suite's own work is not for a large message.
+func TestLargeFileLeavesTheReserveAlone(t *testing.T) {
+	const mb = 1 << 20
+	f := newFS(t)
+	f.Limit(12*mb, 0)
+	w := openWriter(t, f, Options{MinFreeBytes: 4 * mb})
+	l, err := w.CreateLarge(7)
+	must(t, err)
+	for err == nil {
+		_, err = l.Write(make([]byte, 64<<10))
+	}
+	left, serr := f.Statfs()
+	must(t, serr)
+	if !errors.Is(err, ErrFull) || left.FreeBytes < 3*mb {
+		t.Errorf("%v with %d bytes left", err, left.FreeBytes)
+	}
+	must(t, l.Discard())
+}
+
 // large commits a message of n bytes in a file of its own.
 func large(t *testing.T, w *Writer, id queueid.ID, n int) (Ref, *Large) {
 	t.Helper()
