@@ -144,3 +144,20 @@ func BenchmarkCheckContent(b *testing.B) {
 		_, _ = c.Write(in)
 	}
 }
+
+// Eight octets at a time are looked at together where all are ordinary.
+func TestRunsAreSeenAsTheirOctetsAre(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		octets := rapid.SampledFrom([]byte("aaaaaaaaaaaaaaaaaaaaaaaaaaa \t\r\n\x00\x0d\x0e\x7f\x80\xff"))
+		var run, single CheckContent
+		for _, piece := range rapid.SliceOfN(rapid.SliceOfN(octets, 0, 40), 0, 4).Draw(t, "pieces") {
+			_, _ = run.Write(piece)
+			for _, b := range piece {
+				_, _ = single.Write([]byte{b})
+			}
+		}
+		if run != single {
+			t.Fatalf("%+v, but octet by octet %+v", run, single)
+		}
+	})
+}
