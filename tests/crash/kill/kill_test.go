@@ -87,7 +87,7 @@ func (w *world) keep() {
 func TestEveryAcknowledgedMessageOutlivesKills(t *testing.T) {
 	w, rounds := newWorld(t), number(t, "ROUNDS", defaultRounds)
 	began := time.Now()
-	load := rig.StartLoad(w.Suite, w.ledger, w.seed, 6, 2, 120*time.Millisecond)
+	load := rig.StartLoad(w.Suite, w.ledger, w.seed, rig.Clients{Sessions: 6, Programs: 2, Think: 120 * time.Millisecond})
 	w.killer.Run(rounds)
 	load.Stop()
 	t.Logf("SEED=%d ROUNDS=%d: %d kills in %s; clients met %v",
@@ -129,7 +129,7 @@ func (w *world) judge() {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	v := rig.Judge(w.ledger.Attempts(), append(copies, w.sink.Copies()...), rig.ByKills(w.killer.Kills))
+	v := rig.Judge(w.ledger.Attempts(), append(copies, rig.CopiesOf(w.sink.Taken())...), rig.ByKills(w.killer.Kills))
 	w.t.Logf("%s", v)
 	byName := map[string]int{}
 	for _, k := range w.killer.Kills {

@@ -52,7 +52,7 @@ func TestNoDescriptorsAreLeftOfNeighboursThatDied(t *testing.T) {
 // traffic has some mail of every kind go through, and waits for its end.
 func (w *world) traffic() {
 	w.t.Helper()
-	load := rig.StartLoad(w.Suite, w.ledger, w.seed, 3, 1, 20*time.Millisecond)
+	load := rig.StartLoad(w.Suite, w.ledger, w.seed, rig.Clients{Sessions: 3, Programs: 1, Think: 20 * time.Millisecond})
 	want := w.ledger.Acknowledged() + 40
 	err := rig.Until(time.Minute, func() (bool, error) {
 		n := w.ledger.Acknowledged()

@@ -24,11 +24,19 @@ const (
 	clientPatience = 60 * time.Second
 )
 
-// Load is the clients.
+// Clients says how many there are and how they behave.
+type Clients struct {
+	Sessions int           // over SMTP
+	Programs int           // that run sendmail, one time after the other
+	Think    time.Duration // the longest pause between two messages of one
+	Lean     bool          // smaller messages, for a small disk
+}
+
+// Load is clients at work.
 type Load struct {
+	Clients
 	s      *Suite
 	ledger *Ledger
-	think  time.Duration // the longest pause between two messages of a client
 
 	done   chan struct{}
 	wg     sync.WaitGroup
@@ -38,15 +46,14 @@ type Load struct {
 	Odds map[string]int // what went wrong for them, for people; read after Stop
 }
 
-// StartLoad starts so many clients over SMTP, and so many that run sendmail one
-// time after the other.
-func StartLoad(s *Suite, l *Ledger, seed uint64, sessions, programs int, think time.Duration) *Load {
-	w := &Load{s: s, ledger: l, think: think, done: make(chan struct{}), Odds: map[string]int{}}
-	for i := range sessions + programs {
+// StartLoad starts the clients.
+func StartLoad(s *Suite, l *Ledger, seed uint64, c Clients) *Load {
+	w := &Load{Clients: c, s: s, ledger: l, done: make(chan struct{}), Odds: map[string]int{}}
+	for i := range c.Sessions + c.Programs {
 		rnd := rand.New(rand.NewPCG(seed, uint64(i)+1000))
 		w.wg.Go(func() {
 			for !w.stopped() {
-				if i < sessions {
+				if i < c.Sessions {
 					w.session(rnd)
 				} else {
 					w.program(rnd)
@@ -78,7 +85,7 @@ func (w *Load) stopped() bool {
 func (w *Load) pause(rnd *rand.Rand) {
 	select {
 	case <-w.done:
-	case <-time.After(time.Duration(rnd.Int64N(int64(w.think) + 1))):
+	case <-time.After(time.Duration(rnd.Int64N(int64(w.Think) + 1))):
 	}
 }
 
@@ -90,7 +97,11 @@ func (w *Load) odd(what string) {
 
 func (w *Load) compose(rnd *rand.Rand, how string) *Attempt {
 	a := &Attempt{token: fmt.Sprintf("t%06d", w.serial.Add(1)), how: how, to: someone(rnd), began: time.Now()}
-	a.body = bodyOf(a.token, sizeOf(rnd))
+	size := sizeOf(rnd)
+	if w.Lean {
+		size = leanSizeOf(rnd)
+	}
+	a.body = bodyOf(a.token, size)
 	return a
 }
 

@@ -108,10 +108,10 @@ func reportCopies(text string, at time.Time, path string) []Copy {
 	return out
 }
 
-// Copies are those that the sink has taken.
-func (s *Sink) Copies() []Copy {
+// CopiesOf are those that the sink has taken.
+func CopiesOf(list []Taken) []Copy {
 	var out []Copy
-	for _, t := range s.Taken() {
+	for _, t := range list {
 		for _, r := range t.to {
 			out = append(out, Copy{
 				token: first(tokenField, t.text), rcpt: r, kind: toRemote, at: t.at, id: first(idInTrace, t.text),

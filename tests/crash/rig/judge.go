@@ -13,9 +13,9 @@ type Verdict struct {
 	Violations []Violation
 	acked      int // messages
 	promised   int // recipients of acknowledged messages
-	found      int // copies
+	Found      int // copies
 	silent     int // messages that arrived without having been acknowledged
-	duplicates int
+	Duplicates int
 	excuses    map[string]int // duplicates by the process that was killed
 }
 
@@ -34,7 +34,7 @@ type Excuse func(a *Attempt, before, after Copy) string
 
 // Judge holds what arrived against what was promised. It is pure.
 func Judge(attempts []*Attempt, copies []Copy, excuse Excuse) *Verdict {
-	v := &Verdict{excuses: map[string]int{}, found: len(copies)}
+	v := &Verdict{excuses: map[string]int{}, Found: len(copies)}
 	known := map[string]*Attempt{}
 	for _, a := range attempts {
 		known[a.token] = a
@@ -101,7 +101,7 @@ func (v *Verdict) attempt(a *Attempt, got map[recipient][]Copy, excuse Excuse) {
 func (v *Verdict) several(a *Attempt, list []Copy, excuse Excuse) {
 	sort.Slice(list, func(i, j int) bool { return list[i].at.Before(list[j].at) })
 	for i, c := range list[1:] {
-		v.duplicates++
+		v.Duplicates++
 		before := list[i]
 		if before.unsaid {
 			v.excuses["the remote server did not say that it had taken it"]++
@@ -134,31 +134,24 @@ func ByKills(kills []Killed) Excuse {
 }
 
 func guilty(a *Attempt, before, after Copy, kills []Killed) string {
-	names := []string{"master", "dispatch"}
-	switch after.kind {
-	case toMailbox:
-		names = append(names, "local-deliver", "local-child")
-	case toRemote:
-		names = append(names, "smtp-client")
-	case toReport:
-		// A report's way: bounce hears from cleanup, dispatch from bounce; then
-		// it is mail for the sender's mailbox.
-		names = append(names, "bounce", "cleanup", "local-deliver", "local-child")
+	names := []string{"master", "dispatch", "local-deliver", "local-child"}
+	if after.kind == toRemote {
+		names = []string{"master", "dispatch", "smtp-client"}
+	}
+	since := before.at.Add(-momentum)
+	switch {
+	case before.id == after.id:
+	case after.kind == toReport:
+		// Two reports: dispatch or bounce did not hear that the first was made.
+		// It may have come last.
+		names, since = append(names, "bounce", "cleanup"), a.began
+	case a.how == "sendmail":
+		// Two messages of the suite: pickup did not hear cleanup's answer, or
+		// did not get to remove from the maildrop what was handed in.
+		names, since = append(names, "cleanup", "pickup"), a.began
 	}
 	for _, k := range kills {
-		between := k.At.After(before.at.Add(-momentum)) && k.At.Before(after.at.Add(clocks))
-		if between && slices.Contains(names, k.Name) {
-			return "the end of " + k.Name
-		}
-	}
-	if a.how != "sendmail" || before.id == after.id {
-		return ""
-	}
-	// Two messages of the suite: pickup did not hear cleanup's answer, or did
-	// not get to remove from the maildrop what was handed in.
-	for _, k := range kills {
-		if k.At.After(a.began.Add(-clocks)) && k.At.Before(after.at.Add(clocks)) &&
-			slices.Contains([]string{"cleanup", "master", "pickup"}, k.Name) {
+		if k.At.After(since.Add(-clocks)) && k.At.Before(after.at.Add(clocks)) && slices.Contains(names, k.Name) {
 			return "the end of " + k.Name
 		}
 	}
@@ -175,8 +168,8 @@ func idOf(answer string) string {
 func (v *Verdict) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%d messages acknowledged for %d recipients, %d copies found; %d messages arrived whose answer was lost",
-		v.acked, v.promised, v.found, v.silent)
-	fmt.Fprintf(&b, "; %d duplicates (%.3f %%)", v.duplicates, 100*float64(v.duplicates)/float64(max(1, v.found)))
+		v.acked, v.promised, v.Found, v.silent)
+	fmt.Fprintf(&b, "; %d duplicates (%.3f %%)", v.Duplicates, 100*float64(v.Duplicates)/float64(max(1, v.Found)))
 	names := make([]string, 0, len(v.excuses))
 	for n := range v.excuses {
 		names = append(names, n)

@@ -72,6 +72,20 @@ func (l *Ledger) Attempts() []*Attempt {
 	return append([]*Attempt(nil), l.list...)
 }
 
+// AsOf is what the clients would know if all had ended at a moment when only
+// these had been acknowledged.
+func (l *Ledger) AsOf(acknowledged map[string]bool) []*Attempt {
+	var out []*Attempt
+	for _, a := range l.Attempts() {
+		then := *a
+		if then.fate == acked && !acknowledged[a.token] {
+			then.fate = unknown
+		}
+		out = append(out, &then)
+	}
+	return out
+}
+
 // Killed is one process that was killed.
 type Killed struct {
 	Name string

@@ -115,6 +115,17 @@ func sizeOf(rnd *rand.Rand) int {
 	return 132<<10 + rnd.IntN(300<<10)
 }
 
+// leanSizeOf is the same for a small disk.
+func leanSizeOf(rnd *rand.Rand) int {
+	switch p := rnd.IntN(100); {
+	case p < 85:
+		return rnd.IntN(4 << 10)
+	case p < 95:
+		return rnd.IntN(30 << 10)
+	}
+	return 132<<10 + rnd.IntN(20<<10)
+}
+
 // text is the whole message, LF lines.
 func (a *Attempt) text() string {
 	return fmt.Sprintf("From: <%s>\nTo: <%s>\nSubject: %s\nMessage-ID: <%s@client.test>\nX-Token: %s\nX-Sum: %08x\n\n%s",

@@ -110,6 +110,7 @@ func (k *Killer) kill(p Process) {
 func (k *Killer) strikeMaster(list []Process) {
 	if len(list) > 0 {
 		k.kill(list[0])
+		k.awaitEnd(list[0])
 	}
 	if k.rnd.IntN(2) == 0 {
 		k.spell(150 * time.Millisecond)
@@ -121,6 +122,7 @@ func (k *Killer) strikeMaster(list []Process) {
 		p, ok := k.s.Master()
 		if ok {
 			k.kill(p)
+			k.awaitEnd(p)
 		}
 		if err := <-began; err == nil && !ok {
 			return // it was too fast
@@ -130,6 +132,15 @@ func (k *Killer) strikeMaster(list []Process) {
 		k.Trouble = append(k.Trouble, fmt.Sprintf("the suite does not start after master was killed: %v", err))
 		k.logf("%v", err)
 		time.Sleep(time.Second)
+	}
+}
+
+// awaitEnd waits until a process that was killed has ended, as a supervisor does
+// before it starts another.
+func (k *Killer) awaitEnd(p Process) {
+	err := Until(10*time.Second, func() (bool, error) { return !p.Alive(), fmt.Errorf("%s lives on", p.Name) })
+	if err != nil {
+		k.Trouble = append(k.Trouble, err.Error())
 	}
 }
 

@@ -15,11 +15,14 @@ import (
 
 // Sink is the remote server. What it has taken it notes before it says so.
 type Sink struct {
+	Away atomic.Bool // everybody is asked to come back later
 	// OnTaken is told of each message before the suite is.
 	OnTaken func(Taken)
 
 	l    net.Listener
 	Calm atomic.Bool // no more trouble, but for those who do not exist
+
+	refused atomic.Int64
 
 	mu    sync.Mutex
 	rnd   *rand.Rand
@@ -30,6 +33,8 @@ type Sink struct {
 
 // Taken is one message that the sink kept.
 type Taken struct {
+	Serial int // from 0
+
 	to   []string
 	text string // LF lines
 	at   time.Time
@@ -92,6 +97,9 @@ func (s *Sink) chance(permille int) bool {
 	return s.rnd.IntN(1000) < permille
 }
 
+// Refused is how many recipients were asked to come back later.
+func (s *Sink) Refused() int { return int(s.refused.Load()) }
+
 // Taken is all that it has.
 func (s *Sink) Taken() []Taken {
 	s.mu.Lock()
@@ -100,11 +108,12 @@ func (s *Sink) Taken() []Taken {
 }
 
 func (s *Sink) keep(t Taken) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	t.Serial = len(s.list)
 	if s.OnTaken != nil {
 		s.OnTaken(t)
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	s.list = append(s.list, t)
 }
 
@@ -171,7 +180,8 @@ func (g *guest) rcpt(line string) error {
 	switch {
 	case whereOf(addr) == toReport:
 		return g.say("550 5.1.1 no such person")
-	case g.s.chance(80):
+	case g.s.Away.Load(), g.s.chance(80):
+		g.s.refused.Add(1)
 		return g.say("450 4.2.1 not now")
 	}
 	g.to = append(g.to, addr)

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
@@ -105,11 +106,13 @@ func Initialize(bin, dir, remote string) (*Suite, error) {
 	return s, nil
 }
 
+var lastPort atomic.Int32 // of all suites of this process
+
 // freePort gives a port that stays the same when the suite is started again, from
 // below the range from which the kernel picks.
 func freePort() (int, error) {
-	for i := range 2000 {
-		port := 10500 + (os.Getpid()*41+i)%9000
+	for range 2000 {
+		port := 10500 + (os.Getpid()*41+int(lastPort.Add(1)))%9000
 		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
 		if err == nil {
 			return port, l.Close()
