@@ -71,9 +71,8 @@ func New(w io.Writer, service string, o Options) *Log {
 	if l.now == nil {
 		l.now = time.Now
 	}
-	ws := zapcore.AddSync(w)
+	ws := zapcore.AddSync(&lossy{to: w})
 	if o.Direct {
-		ws = zapcore.Lock(ws)
 		l.out = &zapcore.BufferedWriteSyncer{WS: ws, Size: 1, FlushInterval: time.Hour}
 	} else {
 		l.out = &zapcore.BufferedWriteSyncer{WS: ws, Size: 64 << 10, FlushInterval: flushEvery}

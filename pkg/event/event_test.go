@@ -3,6 +3,8 @@ package event
 import (
 	"bytes"
 	"encoding/json"
+	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -55,5 +57,43 @@ func TestJSONHasNumbersAndUnquotedText(t *testing.T) {
 	}
 	if len(got) != len(want) {
 		t.Errorf("got %d keys, want %d: %v", len(got), len(want), got)
+	}
+}
+
+// fullDisk takes some bytes, then none, then is a disk again.
+type fullDisk struct {
+	bytes.Buffer
+	room int // -1: all there is
+}
+
+func (d *fullDisk) Write(p []byte) (int, error) {
+	if d.room < 0 {
+		return d.Buffer.Write(p)
+	}
+	n, _ := d.Buffer.Write(p[:min(d.room, len(p))])
+	d.room -= n
+	if n < len(p) {
+		return n, syscall.ENOSPC
+	}
+	return n, nil
+}
+
+func TestLogGoesOnWhenThereIsRoomAgain(t *testing.T) {
+	for _, direct := range []bool{true, false} {
+		d := &fullDisk{room: 30}
+		l := New(d, "dispatch", Options{Direct: direct})
+		for range 3 {
+			l.Emit(FinishedOf(1)) // the first is torn
+			l.Flush()
+		}
+		d.room = -1
+		l.Emit(FinishedOf(2))
+		if err := l.Close(); err != nil {
+			t.Errorf("direct %v: close: %v", direct, err)
+		}
+		lines := strings.Split(strings.TrimSuffix(d.String(), "\n"), "\n")
+		if len(lines) != 2 || !strings.Contains(lines[1], queueid.ID(2).String()+" finished") {
+			t.Errorf("direct %v: log %q", direct, lines)
+		}
 	}
 }
