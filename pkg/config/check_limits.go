@@ -80,8 +80,8 @@ func (c *checker) checkLimits() {
 func (c *checker) checkSpool() {
 	s := c.s.Spool
 	c.sizeAtLeast("spool.segment_size", s.SegmentSize, 64<<10)
-	if s.SegmentSize > 1<<30 {
-		c.bad("spool.segment_size", fmt.Sprintf("is %s; the most is 1 GB", s.SegmentSize), "")
+	if s.SegmentSize > 256<<20 { // journal.MaxSegmentSize
+		c.bad("spool.segment_size", fmt.Sprintf("is %s; the most is 256 MB", s.SegmentSize), "")
 	}
 	if s.SegmentSize%4096 != 0 {
 		c.bad("spool.segment_size", "is no multiple of 4 KB", `write it in MB: "16 MB"`)
