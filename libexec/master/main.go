@@ -28,6 +28,7 @@ func main() {
 	err := master.Run(context.Background(), master.Options{
 		Load:    func() (*settings.Settings, []string, error) { return load(*dir) },
 		Version: version,
+		Confine: master.Confine,
 	})
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "master: %v\n", err)

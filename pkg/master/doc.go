@@ -39,7 +39,8 @@
 // # Security
 //
 // In a separated instance master stays root, since it starts daemons that
-// become different users. From below it decodes the frames of its daemons,
+// become different users; of root's capabilities it keeps those that confine.go
+// names. From below it decodes the frames of its daemons,
 // which only name a service; from the administrators' socket, small JSON bodies
 // of peers whom the kernel vouches for.
 //

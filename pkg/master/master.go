@@ -27,6 +27,9 @@ type Options struct {
 	// also when all is well.
 	Load    func() (s *settings.Settings, problems []string, err error)
 	Version string
+	// Confine takes rights away from the master of a separated instance, once
+	// all is open, and says which; nil: none.
+	Confine func() (string, error)
 
 	// What follows is for tests; the zero value is the real thing.
 	services []definition
@@ -48,6 +51,8 @@ type Master struct {
 	started time.Time
 	asked   chan struct{} // told when somebody wants the suite to stop
 	hurry   chan struct{} // closed when it shall not wait
+
+	confined string // what Options.Confine said
 
 	supervisors map[proto.Service]*supervisor
 	order       []*supervisor
@@ -87,6 +92,13 @@ func Run(ctx context.Context, opts Options) error {
 	defer m.log.Close()
 	for _, p := range problems {
 		m.log.Emit(event.TroubleOf(0, "checking the configuration", errors.New(p)))
+	}
+	if m.ids.separate && opts.Confine != nil {
+		if m.confined, err = opts.Confine(); err != nil {
+			m.closeBindings()
+			unlock(m.held)
+			return err
+		}
 	}
 	return m.serve(ctx)
 }
@@ -275,7 +287,7 @@ func (m *Master) serve(ctx context.Context) error {
 // limits is what this instance can't do, said once at the start.
 func (m *Master) limits() string {
 	if m.ids.separate {
-		return "version " + m.opts.Version
+		return "version " + m.opts.Version + "; " + m.confined
 	}
 	return "version " + m.opts.Version + "; one user: all programs run as the caller, without a root directory of their own"
 }

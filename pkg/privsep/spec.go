@@ -119,6 +119,7 @@ const (
 	CapKill           Capability = 5
 	CapSetGID         Capability = 6
 	CapSetUID         Capability = 7
+	CapSetPCap        Capability = 8
 	CapNetBindService Capability = 10
 	CapSysChroot      Capability = 18
 )
