@@ -269,7 +269,7 @@ func (d *Dispatcher) walker(ctx context.Context) {
 func (d *Dispatcher) recover() (whole bool) {
 	whole = true
 	report, err := d.marker.Recover(func(found journal.Found) error {
-		if d.ctx.Err() != nil {
+		if d.work.Err() != nil {
 			return errEnough
 		}
 		whole = d.adopt(found) && whole

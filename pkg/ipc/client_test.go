@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -213,4 +214,44 @@ func TestServerListensWithTheKernelsWordForWhoCalls(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.Shutdown(ctxFor(t))
+}
+
+// A peer that is busy for a moment must not lose the calls under way, whose
+// outcome nobody would know then: a thousand messages of 100 KiB are given to a
+// cleanup that has just started.
+func TestCallsWaitForAPeerThatIsBusy(t *testing.T) {
+	busy, goOn := make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	_, uc := serve(t, func(_ context.Context, c *Call) {
+		once.Do(func() {
+			close(busy)
+			<-goOn
+		})
+		c.Reply(&number{})
+	}, ServerOptions{Credits: 1000})
+	c := dialled(t, uc, Options{})
+	req := &text{strings.Repeat("x", 100<<10)}
+	const calls = 900
+	answers := make(chan error, calls)
+	for range calls {
+		c.Go(context.Background(), req, func(_ *Reply, err error) { answers <- err })
+	}
+	<-busy
+	close(goOn)
+	for range calls {
+		if err := <-answers; err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestCallThatIsTooBigAndGivenUpEndsOnce(t *testing.T) {
+	_, uc := serve(t, echo, ServerOptions{})
+	c := dialled(t, uc, Options{})
+	<-c.Ready()
+	p := &pending{done: func(*Reply, error) {}}
+	c.transmit(p, false) // too big: finished with ErrTooBig
+	if c.abandon(p) {
+		t.Error("its caller would hear of it twice")
+	}
 }

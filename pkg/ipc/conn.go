@@ -98,7 +98,7 @@ func NewConn(uc *net.UnixConn, opts Options) (*Conn, error) {
 	}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	c.peerMax.Store(DefaultMaxFrame)
-	c.w = writer{conn: uc, raw: raw, lost: c.fail}
+	c.w = writer{conn: uc, raw: raw, lost: c.fail, room: c.release}
 	c.rd.idle = c.w.uncork
 	// Before anyone can notify: the hello has to be first.
 	err = c.send(header{role: roleHello}, &hello{version, uint32(opts.Credits), uint32(opts.MaxFrame)}, nil)

@@ -116,7 +116,7 @@ func (c *Conn) Exchange(ctx context.Context, req Message, files ...*os.File) (*R
 		}
 		a = <-p.wait // it came at the same moment
 	}
-	p.frame, p.files, p.id = p.frame[:0], nil, 0
+	p.frame, p.files, p.id, p.abandoned = p.frame[:0], nil, 0, false
 	waiters.Put(p)
 	return a.reply, a.err
 }
@@ -139,7 +139,7 @@ func (c *Conn) Go(ctx context.Context, req Message, done func(*Reply, error), fi
 	c.start(p)
 }
 
-// start sends p, or queues it until the peer has a credit for it.
+// start sends p, or queues it until the peer has a credit and room for it.
 func (c *Conn) start(p *pending) {
 	c.mu.Lock()
 	if p.abandoned {
@@ -153,7 +153,7 @@ func (c *Conn) start(p *pending) {
 		p.finish(nil, err)
 		return
 	}
-	if !c.helloed || len(c.queue) > 0 || len(c.sent) >= c.credits {
+	if !c.helloed || len(c.queue) > 0 || len(c.sent) >= c.credits || !c.w.roomy() {
 		c.queue = append(c.queue, p)
 		c.mu.Unlock()
 		return
@@ -177,7 +177,13 @@ func (c *Conn) admitLocked(p *pending) bool {
 func (c *Conn) transmit(p *pending, admitted bool) {
 	if !admitted {
 		closeAll(p.files)
-		p.finish(nil, ErrTooBig)
+		c.mu.Lock()
+		left := p.abandoned
+		p.abandoned = true // it is in no list: whoever comes second does nothing
+		c.mu.Unlock()
+		if !left {
+			p.finish(nil, ErrTooBig)
+		}
 		return
 	}
 	frame, files := p.frame, p.files
@@ -190,11 +196,11 @@ func (c *Conn) transmit(p *pending, admitted bool) {
 	_ = c.w.send(frame, files)
 }
 
-// release sends queued calls as far as credits go.
+// release sends queued calls as far as credits and room go.
 func (c *Conn) release() {
 	for {
 		c.mu.Lock()
-		if len(c.queue) == 0 || len(c.sent) >= c.credits || c.err != nil {
+		if len(c.queue) == 0 || len(c.sent) >= c.credits || c.err != nil || !c.w.roomy() {
 			c.mu.Unlock()
 			return
 		}

@@ -25,9 +25,13 @@ const (
 	writeStall = 60 * time.Second
 
 	// maxWaiting is how many bytes may wait for a peer that does not read
-	// before it is given up. Credits bound calls and replies far below; this
-	// bounds notices.
+	// before it is given up. This bounds notices and replies.
 	maxWaiting = 64 << 20
+
+	// callsWaiting is how many bytes may wait before further calls do so
+	// outside: calls are large and many, and a peer that is busy for a moment
+	// must not lose those under way.
+	callsWaiting = 16 << 20
 )
 
 // segment is bytes that leave in one piece: gathered small frames, one large
@@ -47,6 +51,7 @@ type writer struct {
 	conn *net.UnixConn
 	raw  syscall.RawConn
 	lost func(error) // called once, without mu
+	room func()      // called without mu when there is room again for calls
 
 	mu      sync.Mutex
 	waiting []segment
@@ -54,6 +59,7 @@ type writer struct {
 	bytes   int      // in waiting
 	busy    bool     // there is a leader
 	corked  bool     // the read loop will flush before it waits
+	crowded bool     // calls wait for room
 	quiet   []chan struct{}
 	err     error
 
@@ -184,8 +190,22 @@ func (w *writer) take() bool {
 	return true
 }
 
-// recycle gives the buffers of what was sent back.
+// roomy tells whether another call may be sent. If not, room is called later.
+func (w *writer) roomy() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.crowded = w.err == nil && w.bytes >= callsWaiting
+	return !w.crowded
+}
+
+// recycle gives the buffers of what was sent back, and lets calls go on.
 func (w *writer) recycle() {
+	if w.recycled() {
+		w.room()
+	}
+}
+
+func (w *writer) recycled() (room bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for i := range w.out {
@@ -196,6 +216,9 @@ func (w *writer) recycle() {
 		w.out[i] = segment{}
 	}
 	w.out = w.out[:0]
+	room = w.crowded && w.bytes < callsWaiting
+	w.crowded = w.crowded && !room
+	return room
 }
 
 // drop is the leader's end when the connection is lost.

@@ -104,7 +104,8 @@ func (q *Manager) attempt(ctx context.Context, e *entry, req *proto.Due) {
 	defer cancel()
 	var done proto.Settled
 	err := q.dispatch.Call(ctx, req, &done)
-	if err != nil && !errors.Is(err, ipc.ErrGone) && ctx.Err() == nil {
+	var stopping *ipc.RemoteError // what dispatch says while it drains
+	if err != nil && !errors.Is(err, ipc.ErrGone) && !errors.As(err, &stopping) && ctx.Err() == nil {
 		q.log.Emit(event.TroubleOf(req.ID, "have dispatch try a message", err))
 	}
 	q.mu.Lock()
