@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"time"
 
 	"filbert/pkg/durable"
 	"filbert/pkg/queueid"
@@ -70,9 +71,18 @@ func (p *pool) skipMarked() error {
 	return nil
 }
 
+// idMargin is how much younger than the last write of its segment a record's id
+// may be: one that overran its millisecond.
+const idMargin = time.Second
+
 // found takes in one segment file; ok is false when part of it can't be read.
 func (p *pool) found(l listed, buf []byte, keep map[queueid.ID]bool) (_ []byte, ok bool, err error) {
 	n := l.header.number
+	// The newest records may be gone, with the first flush of the next use that
+	// was cut off; what was filed of them bears their ids.
+	if info, err := p.fs.Stat(segmentName(n)); err == nil {
+		p.lastID = max(p.lastID, queueid.NewGenerator(0).Next(info.ModTime.Add(idMargin)))
+	}
 	m, err := loadMarks(p.fs, n, l.header.generation)
 	if err != nil {
 		p.opt.Problem(fmt.Errorf("marks of segment %08d: %w", n, err))

@@ -7,6 +7,7 @@ import (
 	"os"
 	"slices"
 	"testing"
+	"time"
 
 	"filbert/pkg/durable"
 	"filbert/pkg/durable/crashfs"
@@ -224,5 +225,22 @@ func TestRecordSetAsideIsKeptAndMarked(t *testing.T) {
 	}
 	if _, err := f.Stat(corruptDir + "/" + queueid.ID(2).String() + ".content"); err != nil {
 		t.Errorf("the large content: %v", err)
+	}
+}
+
+// A clock that was set back must not make an id twice, also when the newest
+// records are gone: the first flush of a reused segment was cut off.
+func TestIDsGoOnBehindTheLastWriteOfAnySegment(t *testing.T) {
+	dir := t.TempDir()
+	f, err := durable.Open(dir)
+	must(t, err)
+	defer f.Close()
+	must(t, f.Mkdir(incoming, 0o700))
+	must(t, openWriter(t, f, Options{}).Close())
+	last := time.Now().Add(24 * time.Hour).Truncate(time.Millisecond)
+	must(t, os.Chtimes(dir+"/"+segmentName(1), last, last))
+	w := openWriter(t, f, Options{})
+	if id := w.LastID(); !id.Time().After(last) {
+		t.Errorf("ids go on at %v, the segment was written at %v", id.Time(), last)
 	}
 }

@@ -251,7 +251,7 @@ func diskFree(fsys durable.FS, opt Options) (int64, error) {
 	return s.FreeBytes - opt.MinFreeBytes, nil
 }
 
-// LastID is the newest id that Open found in the journal, 0 for none. Ids made
+// LastID is no older than any id that was committed before Open. Ids made
 // from here on must be greater, or a clock that was set back could make one twice.
 func (w *Writer) LastID() queueid.ID { return w.pool.lastID }
 
