@@ -79,7 +79,9 @@ func (c *checker) checkLimits() {
 
 func (c *checker) checkSpool() {
 	s := c.s.Spool
-	c.sizeAtLeast("spool.segment_size", s.SegmentSize, 64<<10)
+	// A record is at most a quarter of a segment, and a message of 128 KB
+	// (proto.InlineMax) with its recipients has to fit one.
+	c.sizeAtLeast("spool.segment_size", s.SegmentSize, 1<<20)
 	if s.SegmentSize > 256<<20 { // journal.MaxSegmentSize
 		c.bad("spool.segment_size", fmt.Sprintf("is %s; the most is 256 MB", s.SegmentSize), "")
 	}

@@ -2,7 +2,9 @@
 // each recipient goes, groups recipients by next hop, hands the jobs to
 // smtp-client and local-deliver within its limits, and settles what comes back:
 // done, reported, or filed under deferred/ and told to qmgr. First attempts come
-// from cleanup, later ones from qmgr; dispatch decides neither when nor where.
+// from cleanup, later ones from qmgr; dispatch decides neither when nor where. It
+// alone touches the files of a message: it also holds, releases and deletes one
+// when qmgr asks.
 //
 // It promises that a recipient is finished only when its outcome is safe: a
 // delivery once the agent said so, a failure once its report is durable, a
@@ -21,6 +23,8 @@
 //	deliver.go  the jobs, side by side, each with its outcome
 //	report.go   what failed is told to the sender, through bounce
 //	settle.go   what is left is filed; then the record is marked done
+//
+// Later attempts, and orders, come in at due.go.
 //
 // # What a crash leaves
 //
