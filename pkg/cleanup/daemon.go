@@ -31,6 +31,16 @@ const (
 	// freeAhead is how many hints may wait that a segment is free.
 	freeAhead   = 64
 	memoryLimit = 512 << 20
+
+	// What comes by the path of pickup comes from local users, who must not be
+	// able to keep smtpd out, nor each other, nor fill our memory: fewer
+	// connections, one message at a time, and frames no longer than the most
+	// recipients that a command line (2 MiB) can name take. Whoever finds no
+	// place leaves his message in maildrop.
+	localConns    = 96
+	connsPerUser  = 24
+	localCredits  = 2
+	localMaxFrame = 5 << 20
 )
 
 // Cleanup is the daemon.
@@ -106,10 +116,10 @@ func (c *Cleanup) Serve(ctx context.Context, p *service.Process) error {
 	defer stopLooking()
 	answering.Go(func() { c.capacity.run(lookCtx) })
 	answering.Go(func() { c.releaseFree(lookCtx) })
-	c.listen(ctx, p, server)
+	local := c.listen(ctx, p)
 
 	<-p.Draining()
-	err := server.Shutdown(ctx)
+	err := errors.Join(server.Shutdown(ctx), local.Shutdown(ctx))
 	c.running.Wait()
 	err = errors.Join(err, c.journal.Close())
 	close(c.committed)
@@ -139,19 +149,43 @@ func (c *Cleanup) openJournal() error {
 }
 
 // listen opens the door of pickup: the path that only the drop group reaches.
-func (c *Cleanup) listen(ctx context.Context, p *service.Process, server *ipc.Server) {
+func (c *Cleanup) listen(ctx context.Context, p *service.Process) *ipc.Server {
+	server := ipc.NewServer(c.handle, ipc.ServerOptions{
+		Credits: localCredits, MaxFrame: localMaxFrame, MaxConns: localConns,
+		OnError: func(conn *ipc.Conn, err error) {
+			c.log.Emit(event.TroubleOf(0, fmt.Sprintf("serving %s of uid %d", conn.Caller(), conn.Peer().UID), err))
+		},
+	})
+	admit := func(peer ipc.PeerCred) (string, error) {
+		if peer.UID != c.ownUID && connsOf(server, peer.UID) >= connsPerUser {
+			return "", errCrowd
+		}
+		return proto.CallerPickup, nil
+	}
 	for _, l := range p.Listeners() {
 		u, ok := l.Listener.(*net.UnixListener)
 		if !ok || l.Kind != proto.ListenSubmit {
 			continue
 		}
 		go func() {
-			err := server.Listen(ctx, u, func(ipc.PeerCred) (string, error) { return proto.CallerPickup, nil })
-			if err != nil {
+			if err := server.Listen(ctx, u, admit); err != nil {
 				c.log.Emit(event.TroubleOf(0, "accept local submissions", err))
 			}
 		}()
 	}
+	return server
+}
+
+var errCrowd = errors.New("too many connections of one user")
+
+func connsOf(server *ipc.Server, uid uint32) int {
+	n := 0
+	for _, conn := range server.Conns() {
+		if conn.Peer().UID == uid {
+			n++
+		}
+	}
+	return n
 }
 
 // onNotice hears from dispatch which segments are done.

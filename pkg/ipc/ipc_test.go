@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -589,5 +590,35 @@ func TestViolationFoundByAHandlerIsTold(t *testing.T) {
 				t.Errorf("told: %v", err)
 			}
 		})
+	}
+}
+
+// TestAnAnnouncedFrameCostsNothingUntilItComes: or a crowd of headers would fill
+// the memory of a daemon.
+func TestAnAnnouncedFrameCostsNothingUntilItComes(t *testing.T) {
+	const announced = 64 << 20
+	a, b, err := ConnPair()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer a.Close()
+	var header [headerSize]byte
+	binary.BigEndian.PutUint32(header[:], announced)
+	header[11], header[14] = 1, byte(roleCall)
+	if _, err := b.Write(header[:]); err != nil {
+		t.Fatal(err)
+	}
+	b.Close()
+	rd := newReader(a, announced)
+	rd.idle = func() {}
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	_, _, _, err = rd.next()
+	runtime.ReadMemStats(&after)
+	if !errors.Is(err, io.ErrUnexpectedEOF) {
+		t.Errorf("got %v", err)
+	}
+	if cost := after.TotalAlloc - before.TotalAlloc; cost > announced/16 {
+		t.Errorf("a header alone cost %d bytes", cost)
 	}
 }

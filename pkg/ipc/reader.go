@@ -56,16 +56,23 @@ func (rd *reader) next() (header, []byte, []*os.File, error) {
 	return h, payload, files, err
 }
 
+// atOnce is how much memory a header alone is given. A longer payload gets more
+// as its bytes come, or sixteen bytes would cost us the largest frame.
+const atOnce = 1 << 20
+
 // payload takes n bytes: those that are buffered, then the rest, straight
 // into the result where they are many.
 func (rd *reader) payload(n int) ([]byte, error) {
 	if n == 0 {
 		return nil, nil
 	}
-	p := make([]byte, n)
+	p := make([]byte, min(n, atOnce))
 	have := copy(p, rd.buf[rd.r:rd.w])
 	rd.r += have
 	for have < n {
+		if have == len(p) {
+			p = append(p, make([]byte, min(n-have, len(p)))...)
+		}
 		if n-have >= readBuffer/2 {
 			got, err := rd.read(p[have:])
 			if err != nil {
