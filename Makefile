@@ -16,6 +16,9 @@ DESTDIR        =
 # directories in them uses another one and leaves bin/ as it is.
 objdir         = bin
 
+# Where the systemd unit goes; nowhere if empty.
+unitdir        =
+
 GO       ?= go
 SCDOC    ?= scdoc
 FUZZTIME ?= 10s
@@ -76,7 +79,7 @@ test: build ## every test that needs no root and no other package
 
 test-root: build ## what must be root: users, chroot, what each process can not do
 	@[ "$$(id -u)" = 0 ] || { echo "make test-root must be run as root" >&2; exit 1; }
-	$(GO) test -count=1 ./tests/root/... ./pkg/privsep ./pkg/localdeliver ./pkg/master
+	FILBERT_TEST_ROOT=1 $(GO) test -count=1 ./tests/root ./pkg/privsep ./pkg/localdeliver ./pkg/master ./pkg/pickup
 
 race: ## the unit tests under the race detector (needs a C compiler)
 	CGO_ENABLED=1 $(GO) test -race ./pkg/...
@@ -84,8 +87,9 @@ race: ## the unit tests under the race detector (needs a C compiler)
 fuzz: ## each fuzz target for FUZZTIME (10s)
 	@tools/fuzz.sh $(FUZZTIME)
 
-crash: build ## cut the power at every disk operation; kill -9 at random
-	$(GO) test -count=1 -timeout 30m -tags crash ./tests/crash/... ./pkg/journal ./pkg/spool ./pkg/durable/...
+crash: build ## cut the power at every disk operation; kill -9 at random (ROUNDS, STATES, SEED; see doc/CRASH.md)
+	$(GO) test -count=1 -timeout 30m -tags crash ./tests/crash ./tests/crash/rig ./pkg/journal ./pkg/spool ./pkg/durable/...
+	FILBERT_BIN='$(abspath $(objdir))' $(GO) test -count=1 -p 1 -v -timeout 60m -tags crash ./tests/crash/kill ./tests/crash/power
 
 e2e: build ## the scripts that drive real processes
 	$(GO) test -count=1 ./tests/e2e/...
@@ -105,11 +109,18 @@ generate: ## the sample configuration and the documents made from the source
 	$(GO) generate ./...
 	$(GO) generate ./pkg/config # the sample is made from the table that was just written
 
-install: build man ## install under prefix (DESTDIR, prefix, libexecdir, sysconfdir, localstatedir)
+# Root has often no Go in its path: what was compiled before will do, if it was
+# for the same directories.
+install: $(if $(shell command -v $(GO)),build man,compiled) ## install under prefix (DESTDIR, prefix, libexecdir, sysconfdir, localstatedir, unitdir)
 	DESTDIR='$(DESTDIR)' etc='$(sysconfdir)/filbert' spool='$(localstatedir)/spool/filbert' \
 	db='$(localstatedir)/lib/filbert' log='$(localstatedir)/log/filbert' run='$(runstatedir)/filbert' \
 	mail='$(localstatedir)/mail' libexec='$(libexecdir)/filbert' sbin='$(sbindir)' bin='$(bindir)' \
-	man='$(mandir)' objdir='$(objdir)' tools/install.sh
+	man='$(mandir)' unit='$(unitdir)' objdir='$(objdir)' tools/install.sh
+
+.PHONY: compiled
+compiled:
+	@grep -qF '$(sysconfdir)/filbert' $(objdir)/mtactl 2>/dev/null && grep -qF '$(libexecdir)/filbert' $(objdir)/sendmail || \
+	{ echo "Nothing is compiled for these directories: run make build, with the same variables, as a user who has Go" >&2; exit 1; }
 
 clean: ## remove what was built
 	rm -rf bin cover.out cover.html

@@ -84,6 +84,13 @@ for page in doc/man/*.[1-8] "$objdir"/man/*.[1-8]; do
 done
 install -m 0644 etc/filbert.toml.sample "$DESTDIR$etc/"
 
+if [ -n "${unit:-}" ]; then
+	mkdir -p "$DESTDIR$unit"
+	sed -e "s|/usr/local/sbin|$sbin|" -e "s|/usr/local/libexec/filbert|$libexec|" \
+		contrib/systemd/filbert.service >"$DESTDIR$unit/filbert.service"
+	chmod 0644 "$DESTDIR$unit/filbert.service"
+fi
+
 if [ -n "$left" ]; then
 	if [ "$(id -u)" = 0 ]; then
 		why="These users and groups do not all exist yet (INSTALL, section 2, makes them)"
