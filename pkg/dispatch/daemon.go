@@ -37,6 +37,7 @@ type Dispatcher struct {
 	board    *service.Scoreboard
 	now      func() time.Time
 	ctx      context.Context                // done when draining has taken too long
+	patience time.Duration                  // for room
 	work     context.Context                // done when draining begins
 	rest     func(ctx context.Context) bool // a pause before trying again; false: ctx is done
 
@@ -44,6 +45,7 @@ type Dispatcher struct {
 	spool  *spool.Spool
 	marker *journal.Marker
 	limits *limits
+	room   room
 
 	settled atomic.Bool // the marks of earlier runs are on disk
 
@@ -69,6 +71,7 @@ func New() *Dispatcher {
 	return &Dispatcher{
 		now:        time.Now,
 		rest:       restAWhile,
+		patience:   roomPatience,
 		work:       context.Background(),
 		feed:       make(chan struct{}, 1),
 		walk:       make(chan struct{}, 1),

@@ -43,6 +43,7 @@ type flight struct {
 	book  *ledger.Ledger
 	index []int
 
+	room     int // leaves that it has room for beyond freeLeaves
 	leaves   []proto.Leaf
 	outcomes []outcome.Outcome // one for each leaf
 	warned   bool              // a delay warning went out
@@ -54,6 +55,7 @@ type flight struct {
 // run carries the flight through. It returns what is left of the message.
 func (d *Dispatcher) run(ctx context.Context, f *flight) proto.Settled {
 	f.began = d.now()
+	defer func() { d.room.give(f.room) }()
 	row := d.board.Start()
 	defer row.End()
 

@@ -100,11 +100,15 @@ func (r *rig) routes(req, reply ipc.Message) error {
 	if r.route == nil {
 		return errAway
 	}
-	for i, rc := range req.(*proto.RouteQuery).Recipients {
+	query, answer := req.(*proto.RouteQuery), reply.(*proto.RouteAnswer)
+	for i, rc := range query.Recipients {
 		for _, leaf := range r.route(rc) {
 			leaf.Parent = i
-			reply.(*proto.RouteAnswer).Leaves = append(reply.(*proto.RouteAnswer).Leaves, leaf)
+			answer.Leaves = append(answer.Leaves, leaf)
 		}
+	}
+	if n := len(answer.Leaves); n > int(query.Most) {
+		answer.Leaves, answer.TooMany = nil, uint32(n)
 	}
 	return nil
 }

@@ -37,8 +37,13 @@ func (d *Dispatcher) routeAll(ctx context.Context, f *flight) {
 		}
 		return
 	}
-	for at := 0; at < len(f.env.Recipients); at += routeBatch {
-		d.routeSome(ctx, f, at, min(at+routeBatch, len(f.env.Recipients)))
+	n := len(f.env.Recipients)
+	if n > freeLeaves && d.takeRoom(ctx, f, n) != nil {
+		f.deferAll(0, n, noRoom())
+		n = 0
+	}
+	for at := 0; at < n; at += routeBatch {
+		d.routeSome(ctx, f, at, min(at+routeBatch, n))
 	}
 	f.forgetServedChildren()
 	f.outcomes = make([]outcome.Outcome, len(f.leaves))
@@ -51,9 +56,10 @@ func (d *Dispatcher) routeAll(ctx context.Context, f *flight) {
 // once, as the lists among them have too many members, is asked in halves.
 func (d *Dispatcher) routeSome(ctx context.Context, f *flight, from, to int) {
 	leaves, err := d.askRouter(ctx, f, from, to)
-	var refused *ipc.RemoteError
 	switch {
-	case errors.As(err, &refused) && to-from > 1:
+	case errors.Is(err, errNoRoom):
+		f.deferAll(from, to, noRoom())
+	case errors.Is(err, errTooMany) && to-from > 1:
 		half := (from + to) / 2
 		d.routeSome(ctx, f, from, half)
 		d.routeSome(ctx, f, half, to)
@@ -61,28 +67,80 @@ func (d *Dispatcher) routeSome(ctx context.Context, f *flight, from, to int) {
 		f.deferAll(from, to, outcome.Defer(outcome.Internal, statusInternal, "the router did not answer: %v", err))
 	case len(f.leaves)+len(leaves)+len(f.env.Recipients)-to > envelope.MaxRecipients:
 		// Nobody could read the file that all of them were written to.
-		f.deferAll(from, to, outcome.Defer(outcome.Busy, statusBusy, "the lists before this one come first"))
+		f.deferAll(from, to, noRoom())
 	default:
 		f.leaves = append(f.leaves, leaves...)
 	}
 }
 
-// askRouter gives the leaves of some recipients.
+// errTooMany: one answer does not hold the leaves.
+var errTooMany = errors.New("more leaves than an answer holds")
+
+// askRouter gives the leaves of some recipients. Where they are many it first
+// hears how many, and makes room.
 func (d *Dispatcher) askRouter(ctx context.Context, f *flight, from, to int) ([]proto.Leaf, error) {
-	ctx, cancel := context.WithTimeout(ctx, routeDeadline)
-	defer cancel()
-	query := proto.RouteQuery{Sender: f.env.Sender, Recipients: f.env.Recipients[from:to]}
-	var answer proto.RouteAnswer
-	if err := d.router.Call(ctx, &query, &answer); err != nil {
-		return nil, err
+	query := proto.RouteQuery{Sender: f.env.Sender, Recipients: f.env.Recipients[from:to], Most: freeLeaves}
+	answer, err := d.askOnce(ctx, &query)
+	if err == nil && answer.TooMany > 0 {
+		n := int(answer.TooMany)
+		if n > envelope.MaxRecipients {
+			return nil, errTooMany
+		}
+		if err := d.takeRoom(ctx, f, n); err != nil {
+			return nil, err
+		}
+		query.Most = uint32(n)
+		answer, err = d.askOnce(ctx, &query)
 	}
-	if !answersAll(answer.Leaves, to-from) {
+	switch {
+	case err != nil:
+		return nil, err
+	case answer.TooMany > 0:
+		return nil, errNoRoom // it has grown meanwhile
+	case !answersAll(answer.Leaves, to-from):
 		return nil, errIncomplete
 	}
 	for i := range answer.Leaves {
 		answer.Leaves[i].Parent += from
 	}
 	return answer.Leaves, nil
+}
+
+func (d *Dispatcher) askOnce(ctx context.Context, query *proto.RouteQuery) (*proto.RouteAnswer, error) {
+	ctx, cancel := context.WithTimeout(ctx, routeDeadline)
+	defer cancel()
+	answer := new(proto.RouteAnswer)
+	err := d.router.Call(ctx, query, answer)
+	var refused *ipc.RemoteError
+	if errors.As(err, &refused) {
+		return nil, errors.Join(errTooMany, err) // too many octets, most likely
+	}
+	return answer, err
+}
+
+// roomPatience bounds the wait for room, which holds a flight.
+const roomPatience = time.Minute
+
+// takeRoom has room for n leaves of a flight; run gives it back.
+func (d *Dispatcher) takeRoom(ctx context.Context, f *flight, n int) error {
+	if f.room > 0 {
+		if !d.room.tryTake(n) {
+			return errNoRoom
+		}
+		f.room += n
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, d.patience)
+	defer cancel()
+	err := d.room.take(ctx, n)
+	if err == nil {
+		f.room = n
+	}
+	return err
+}
+
+func noRoom() outcome.Outcome {
+	return outcome.Defer(outcome.Busy, statusBusy, "%v", errNoRoom)
 }
 
 // deferAll puts recipients off as they are.

@@ -36,7 +36,8 @@ func TestMoreMembersThanAnEnvelopeHoldsWaitTheirTurn(t *testing.T) {
 	id := f.env.ID
 	r.d.router = agent(func(req, reply ipc.Message) error {
 		if len(req.(*proto.RouteQuery).Recipients) > 1 {
-			return &ipc.RemoteError{Text: "more leaves than an answer holds"}
+			reply.(*proto.RouteAnswer).TooMany = 3 * each
+			return nil
 		}
 		return r.routes(req, reply)
 	})

@@ -13,7 +13,8 @@ import (
 // whether a recipient exists; and master, on behalf of `mtactl explain`.
 //
 //	1. C: RouteQuery    the sender and the recipients of one message
-//	2. S: RouteAnswer   for each recipient, in order: the leaves of its expansion
+//	2. S: RouteAnswer   for each recipient, in order: the leaves of its expansion;
+//	                    or how many there are, when that is more than there is room for
 //
 // router routes once for each distinct domain in the query. Who may call:
 // dispatch, smtpd, master.
@@ -23,6 +24,9 @@ type RouteQuery struct {
 	Sender     mailaddr.Address
 	Recipients []envelope.Recipient
 	Explain    bool // fill in RouteAnswer.Trace
+	// Most is how many leaves the caller has room for; 0 for all that an answer
+	// holds.
+	Most uint32
 }
 
 // Kind is KindRouteQuery.
@@ -32,6 +36,7 @@ func (*RouteQuery) Kind() uint16 { return KindRouteQuery }
 func (m *RouteQuery) EncodeTo(e *wire.Encoder) {
 	m.Sender.EncodeTo(e)
 	e.Bool(m.Explain)
+	e.U32(m.Most)
 	e.Count(len(m.Recipients))
 	for i := range m.Recipients {
 		m.Recipients[i].EncodeTo(e)
@@ -42,6 +47,7 @@ func (m *RouteQuery) EncodeTo(e *wire.Encoder) {
 func (m *RouteQuery) DecodeFrom(d *wire.Decoder) {
 	m.Sender = mailaddr.DecodeFrom(d)
 	m.Explain = d.Bool()
+	m.Most = d.U32()
 	m.Recipients = make([]envelope.Recipient, d.Count(envelope.MaxRecipients, 8))
 	for i := range m.Recipients {
 		m.Recipients[i].DecodeFrom(d)
@@ -52,6 +58,9 @@ func (m *RouteQuery) DecodeFrom(d *wire.Decoder) {
 type RouteAnswer struct {
 	Leaves []Leaf
 	Trace  []string // Explain: one line a step, indented by depth
+	// TooMany is how many leaves there would have been, instead of any, when they
+	// are more than Most.
+	TooMany uint32
 }
 
 // Leaf is one end of an expansion: a delivery to make, or a verdict.
@@ -118,6 +127,7 @@ func (m *RouteAnswer) EncodeTo(e *wire.Encoder) {
 	for _, line := range m.Trace {
 		encodeWords(e, line, maxTrace)
 	}
+	e.U32(m.TooMany)
 }
 
 // DecodeFrom reads it.
@@ -139,6 +149,7 @@ func (m *RouteAnswer) DecodeFrom(d *wire.Decoder) {
 	for i := range m.Trace {
 		m.Trace[i] = d.String(maxTrace)
 	}
+	m.TooMany = d.U32()
 }
 
 // distinctHosts gives the lists of hosts of some leaves, each once, and for

@@ -2,7 +2,6 @@ package router
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -220,14 +219,15 @@ func (r *Router) handle(ctx context.Context, c *ipc.Call) {
 		return // the connection is closed
 	}
 	a := r.Answer(ctx, &m)
-	if len(a.Leaves) > envelope.MaxRecipients {
-		c.Refuse(errTooMany) // dispatch asks about fewer recipients then
-		return
+	most := envelope.MaxRecipients // of an answer
+	if m.Most > 0 {
+		most = min(most, int(m.Most))
+	}
+	if n := len(a.Leaves); n > most {
+		a = &proto.RouteAnswer{TooMany: uint32(n)}
 	}
 	c.Reply(a)
 }
-
-var errTooMany = errors.New("more leaves than an answer holds")
 
 // Answer answers one query.
 func (r *Router) Answer(ctx context.Context, m *proto.RouteQuery) *proto.RouteAnswer {

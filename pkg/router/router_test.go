@@ -2,7 +2,6 @@ package router_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/netip"
 	"os"
@@ -626,7 +625,7 @@ func TestDeepestAliasCanBeSent(t *testing.T) {
 
 // RouteAnswer holds as many leaves as an envelope may have recipients. dispatch
 // then asks for fewer at a time.
-func TestMoreLeavesThanAnAnswerHoldsAreRefused(t *testing.T) {
+func TestMoreLeavesThanAnAnswerHoldsAreCounted(t *testing.T) {
 	var list strings.Builder
 	for i := range envelope.MaxRecipients * 2 / 3 {
 		fmt.Fprintf(&list, "m%d@remote.example\n", i)
@@ -636,13 +635,19 @@ func TestMoreLeavesThanAnAnswerHoldsAreRefused(t *testing.T) {
 	l.write("list2", strings.ReplaceAll(list.String(), "@", "-two@"))
 	l.set.Limits.Expansion = 10 * envelope.MaxRecipients
 	l.start()
-	err := l.client.Call(t.Context(), to("one@example.org", "two@example.org"), &proto.RouteAnswer{})
-	var refused *ipc.RemoteError
-	if !errors.As(err, &refused) {
-		t.Fatalf("got %v, want a refusal", err)
+	const each = envelope.MaxRecipients * 2 / 3
+	if a := l.ask(to("one@example.org", "two@example.org")); len(a.Leaves) != 0 || a.TooMany != 2*each {
+		t.Fatalf("%d leaves, too many: %d", len(a.Leaves), a.TooMany)
 	}
-	if n := len(l.ask(to("one@example.org")).Leaves); n != envelope.MaxRecipients*2/3 {
+	if n := len(l.ask(to("one@example.org")).Leaves); n != each {
 		t.Errorf("%d leaves", n)
+	}
+	m := to("one@example.org")
+	if m.Most = each - 1; l.ask(m).TooMany != each {
+		t.Error("more leaves than there is room for")
+	}
+	if m.Most = each; len(l.ask(m).Leaves) != each {
+		t.Error("as many as there is room for are refused")
 	}
 	if got := l.ask(to("both@example.org")).Leaves; len(got) != 1 || !got[0].Verdict.Temporary() {
 		t.Errorf("one list of more: %d leaves", len(got))
