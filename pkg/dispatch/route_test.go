@@ -24,7 +24,7 @@ func list(rc envelope.Recipient, n int) []proto.Leaf {
 // A file under deferred/ holds as many recipients as an envelope may.
 func TestMoreMembersThanAnEnvelopeHoldsWaitTheirTurn(t *testing.T) {
 	r := newRig(t)
-	const each = envelope.MaxRecipients/2 - 10
+	const each = envelope.MaxRecipients/2 + 1
 	r.route = func(rc envelope.Recipient) []proto.Leaf {
 		if rc.Address.Local() == "last" {
 			return r.remoteRoute(rc)
@@ -32,11 +32,11 @@ func TestMoreMembersThanAnEnvelopeHoldsWaitTheirTurn(t *testing.T) {
 		return list(rc, each)
 	}
 	r.verdict["last@x.example"] = later
-	f := r.accept("one@x.example", "two@x.example", "three@x.example", "last@x.example")
+	f := r.accept("one@x.example", "two@x.example", "last@x.example")
 	id := f.env.ID
 	r.d.router = agent(func(req, reply ipc.Message) error {
 		if len(req.(*proto.RouteQuery).Recipients) > 1 {
-			reply.(*proto.RouteAnswer).TooMany = 3 * each
+			reply.(*proto.RouteAnswer).TooMany = 2 * each
 			return nil
 		}
 		return r.routes(req, reply)
