@@ -2,6 +2,7 @@ package ipc
 
 import (
 	"context"
+	"errors"
 	"net"
 	"os"
 	"sync"
@@ -60,6 +61,8 @@ type Client struct {
 	ctx    context.Context
 	cancel context.CancelFunc
 	wake   chan struct{} // somebody wants a connection
+	left   chan struct{} // the present one is no good for new calls
+	old    sync.WaitGroup
 	ended  chan struct{}
 
 	mu      sync.Mutex
@@ -73,6 +76,7 @@ func NewClient(dial func(context.Context) (*net.UnixConn, error), opts ClientOpt
 		dial:  dial,
 		opts:  opts,
 		wake:  make(chan struct{}, 1),
+		left:  make(chan struct{}, 1),
 		ended: make(chan struct{}),
 	}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
@@ -87,13 +91,40 @@ func (c *Client) Close() {
 	<-c.ended
 }
 
-// Call is Conn.Call over the present connection, or the next.
+// mostPeers is how many peers that are stopping are left for their successors
+// before a call fails.
+const mostPeers = 3
+
+// Call is Conn.Call over the present connection, or the next. A peer that is
+// replaced by another refuses calls without having looked at them; they go to
+// its successor.
 func (c *Client) Call(ctx context.Context, req, reply Message, files ...*os.File) error {
-	conn, err := c.connected(ctx)
-	if err != nil {
-		return err
+	for n := 1; ; n++ {
+		conn, err := c.connected(ctx)
+		if err != nil {
+			return err
+		}
+		err = conn.Call(ctx, req, reply, files...)
+		if n == mostPeers || !errors.Is(err, errStopping) {
+			return err
+		}
+		c.leave(conn)
 	}
-	return conn.Call(ctx, req, reply, files...)
+}
+
+// leave has the next call go over another connection than conn, which lives on
+// for the calls that it has.
+func (c *Client) leave(conn *Conn) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.conn != conn {
+		return // somebody else was refused before us
+	}
+	c.conn = nil
+	select {
+	case c.left <- struct{}{}:
+	default:
+	}
 }
 
 // Exchange is Conn.Exchange over the present connection, or the next.
@@ -194,6 +225,7 @@ func (c *Client) publish(conn *Conn, err error) {
 // run makes connections, one after the other, until Close.
 func (c *Client) run() {
 	defer close(c.ended)
+	defer c.old.Wait()
 	defer func() { c.publish(nil, gone(net.ErrClosed)) }()
 	pause := time.Duration(0)
 	for {
@@ -260,8 +292,17 @@ func (c *Client) once() error {
 	if c.opts.OnUp != nil {
 		c.opts.OnUp(c.ctx, conn)
 	}
+	select {
+	case <-c.left: // of the one before
+	default:
+	}
 	c.publish(conn, nil)
-	err = <-served
+	select {
+	case err = <-served:
+	case <-c.left:
+		err = errStopping
+		c.old.Go(func() { <-served })
+	}
 	c.publish(nil, nil)
 	return gone(err)
 }

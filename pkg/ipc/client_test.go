@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -253,5 +254,51 @@ func TestCallThatIsTooBigAndGivenUpEndsOnce(t *testing.T) {
 	c.transmit(p, false) // too big: finished with ErrTooBig
 	if c.abandon(p) {
 		t.Error("its caller would hear of it twice")
+	}
+}
+
+// TestCallsGoToTheSuccessorOfAPeerThatIsStopping: which still works on an
+// earlier call, and is not to be waited for.
+func TestCallsGoToTheSuccessorOfAPeerThatIsStopping(t *testing.T) {
+	begun, finish := make(chan struct{}), make(chan struct{})
+	old := NewServer(Spawn(func(_ context.Context, c *Call) {
+		close(begun)
+		<-finish
+		c.Reply(&text{"old"})
+	}), ServerOptions{})
+	x := &exchange{t: t, server: old}
+	c := x.client(ClientOptions{})
+	first := make(chan error, 1)
+	var early text
+	go func() { first <- c.Call(ctxFor(t), &text{}, &early) }()
+	<-begun
+	x.set(NewServer(func(_ context.Context, c *Call) { c.Reply(&text{"new"}) }, ServerOptions{}))
+	stopped := make(chan error, 1)
+	go func() { stopped <- old.Shutdown(ctxFor(t)) }()
+	for until := time.Now().Add(20 * time.Second); len(old.Conns()) == 0 || !old.Conns()[0].refusing.Load(); {
+		if time.Now().After(until) {
+			t.Fatal("the server does not stop")
+		}
+		runtime.Gosched()
+	}
+	var late text
+	if err := c.Call(ctxFor(t), &text{}, &late); err != nil || late.s != "new" {
+		t.Errorf("the call after: %q, %v", late.s, err)
+	}
+	close(finish)
+	if err := <-first; err != nil || early.s != "old" {
+		t.Errorf("the call before: %q, %v", early.s, err)
+	}
+	if err := <-stopped; err != nil {
+		t.Error(err)
+	}
+}
+
+// TestAPeerThatIsAlwaysStoppingIsGivenUp: it may be lying.
+func TestAPeerThatIsAlwaysStoppingIsGivenUp(t *testing.T) {
+	x := &exchange{t: t, server: NewServer(func(_ context.Context, c *Call) { c.Refuse(errStopping) }, ServerOptions{})}
+	err := x.client(ClientOptions{}).Call(ctxFor(t), &text{}, nil)
+	if !errors.Is(err, errStopping) || x.dials != mostPeers {
+		t.Errorf("%v after %d connections", err, x.dials)
 	}
 }

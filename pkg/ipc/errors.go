@@ -53,6 +53,11 @@ type RemoteError struct {
 
 func (e *RemoteError) Error() string { return "refused: " + e.Text }
 
+// Is lets errors.Is find errStopping.
+func (e *RemoteError) Is(target error) bool {
+	return target == errStopping && e.Text == errStopping.Error()
+}
+
 // Temporary is true: a service that means to fail something for good says so
 // in its reply, where the protocol has a word for it.
 func (e *RemoteError) Temporary() bool { return true }

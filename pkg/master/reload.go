@@ -100,10 +100,12 @@ func (m *Master) spread(s *settings.Settings, problems *[]string) []string {
 		go func() {
 			defer wg.Done()
 			var err error
-			if sup.def.reload == replaced {
+			replace := sup.def.reload == replaced
+			if !replace {
+				replace, err = sup.reconfigure(ctx, frame)
+			}
+			if replace && err == nil {
 				err = sup.replace(bound)
-			} else {
-				err = sup.reconfigure(ctx, frame)
 			}
 			mu.Lock()
 			defer mu.Unlock()
@@ -111,7 +113,7 @@ func (m *Master) spread(s *settings.Settings, problems *[]string) []string {
 			case err != nil:
 				*problems = append(*problems, err.Error())
 				m.log.Emit(event.TroubleOf(0, "reloading "+string(sup.def.name), err))
-			case sup.def.reload == replaced:
+			case replace:
 				restarted = append(restarted, string(sup.def.name))
 			}
 		}()

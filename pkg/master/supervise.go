@@ -277,16 +277,18 @@ func (s *supervisor) each(f func(*child)) {
 	}
 }
 
-// reconfigure hands the current child a new configuration.
-func (s *supervisor) reconfigure(ctx context.Context, m *proto.Reconfigure) error {
+// reconfigure hands the current child a new configuration, and tells whether it
+// has to be replaced for it.
+func (s *supervisor) reconfigure(ctx context.Context, m *proto.Reconfigure) (outgrown bool, err error) {
 	s.mu.Lock()
 	c := s.current
 	s.mu.Unlock()
 	if c == nil {
-		return nil
+		return false, nil
 	}
-	if err := c.conn.Call(ctx, m, &proto.Done{}); err != nil {
-		return fmt.Errorf("reconfigure %s: %w", s.def.name, err)
+	var answer proto.Reconfigured
+	if err := c.conn.Call(ctx, m, &answer); err != nil {
+		return false, fmt.Errorf("reconfigure %s: %w", s.def.name, err)
 	}
-	return nil
+	return answer.Outgrown, nil
 }

@@ -20,7 +20,8 @@ import (
 //	*. M: Connected    to the callee: the other end, and who the caller is
 //	   D: Done
 //	*. M: Reconfigure  a new configuration, checked
-//	   D: Done
+//	   D: Reconfigured  in force, as far as the daemon's confinement lets it;
+//	                   where that is not all the way, master replaces the daemon
 //	*. M: BoardQuery   what are you doing just now?
 //	   D: Board
 //	*. M: ReopenLog    with the new log file
@@ -35,17 +36,18 @@ import (
 
 // Kinds of this arrow.
 const (
-	KindStart       = 2
-	KindReady       = 3
-	KindConnect     = 4
-	KindConnection  = 5
-	KindConnected   = 6
-	KindReconfigure = 8
-	KindBoardQuery  = 10
-	KindBoard       = 11
-	KindReopenLog   = 12
-	KindDrain       = 14
-	KindDone        = 15 // answers Connected, Reconfigure, ReopenLog, Drain
+	KindStart        = 2
+	KindReady        = 3
+	KindConnect      = 4
+	KindConnection   = 5
+	KindConnected    = 6
+	KindReconfigure  = 8
+	KindReconfigured = 9
+	KindBoardQuery   = 10
+	KindBoard        = 11
+	KindReopenLog    = 12
+	KindDrain        = 14
+	KindDone         = 15 // answers Connected, ReopenLog, Drain
 )
 
 // Limits of this arrow.
@@ -215,6 +217,22 @@ func (m *Reconfigure) DecodeFrom(d *wire.Decoder) {
 	m.Generation = d.U32()
 	m.Settings = d.Bytes(MaxSettings)
 }
+
+// Reconfigured answers Reconfigure.
+type Reconfigured struct {
+	// Outgrown: the configuration names files, sockets or ports that the daemon
+	// gave up the right to reach when it started.
+	Outgrown bool
+}
+
+// Kind is KindReconfigured.
+func (*Reconfigured) Kind() uint16 { return KindReconfigured }
+
+// EncodeTo appends the message.
+func (m *Reconfigured) EncodeTo(e *wire.Encoder) { e.Bool(m.Outgrown) }
+
+// DecodeFrom reads it.
+func (m *Reconfigured) DecodeFrom(d *wire.Decoder) { m.Outgrown = d.Bool() }
 
 // ReopenLog hands over a new log file, for those who rotate logs; one
 // descriptor rides with it.

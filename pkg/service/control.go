@@ -111,7 +111,9 @@ func (c *control) act(p *Process, call *ipc.Call) {
 	case proto.KindConnected:
 		err = connected(p, call)
 	case proto.KindReconfigure:
-		err = reconfigure(p, call)
+		if err = reconfigure(p, call); err == nil {
+			call.Reply(&proto.Reconfigured{Outgrown: p.outgrown()})
+		}
 	case proto.KindReopenLog:
 		err = c.log.reopen(call)
 	case proto.KindBoardQuery:
@@ -132,7 +134,7 @@ func (c *control) act(p *Process, call *ipc.Call) {
 		call.Refuse(err)
 		return
 	}
-	call.Reply(&proto.Done{}) // a Board has been sent already, and counts
+	call.Reply(&proto.Done{}) // another answer has been sent already, and counts
 }
 
 func connected(p *Process, call *ipc.Call) error {

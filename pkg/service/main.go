@@ -143,6 +143,8 @@ func prepare(p *Process, d Daemon) (string, error) {
 		return "", fmt.Errorf("open: %w", err)
 	}
 	spec := d.Confinement(p)
+	was := reach(spec)
+	p.outgrown = func() bool { return !slices.Equal(was, reach(d.Confinement(p))) }
 	start := &p.wiring.Start
 	if start.Separate && spec.Identity == nil && start.UID != 0 {
 		spec.Identity = &privsep.Identity{UID: int(start.UID), GID: int(start.GID)}
@@ -160,6 +162,28 @@ func prepare(p *Process, d Daemon) (string, error) {
 		return "", fmt.Errorf("assert: %w", err)
 	}
 	return report.String(), nil
+}
+
+// reach is what a process may get to, by name, in one order.
+func reach(s privsep.Spec) []string {
+	var out []string
+	add := func(what string, names []string) {
+		for _, n := range names {
+			out = append(out, what+" "+n)
+		}
+	}
+	add("root", []string{s.Chroot})
+	add("read", s.Read)
+	add("write", s.Write)
+	add("exec", s.Exec)
+	add("socket", s.Sockets)
+	for i, ports := range []privsep.Ports{s.ConnectTCP, s.BindTCP, s.ConnectUDP, s.BindUDP} {
+		for _, port := range ports {
+			out = append(out, fmt.Sprintf("ports %d %d", i, port))
+		}
+	}
+	slices.Sort(out)
+	return out
 }
 
 // drainOnSignal lets `kill PID` be gentle.

@@ -59,6 +59,10 @@ type Process struct {
 	draining chan struct{}
 	stopping chan struct{}
 
+	// outgrown tells whether the configuration in force wants to reach what
+	// the process gave up.
+	outgrown func() bool
+
 	mu        sync.Mutex
 	reloads   []func(*settings.Settings)
 	acceptors []acceptor
@@ -78,6 +82,7 @@ func New(w Wiring) *Process {
 		wiring:   w,
 		draining: make(chan struct{}),
 		stopping: make(chan struct{}),
+		outgrown: func() bool { return false },
 	}
 	p.settings.Store(w.Settings)
 	p.ctx, p.cancel = context.WithCancel(context.Background())

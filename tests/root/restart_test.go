@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"filbert/pkg/proto"
+	"filbert/pkg/smtpclient/smtptest"
 )
 
 // TestMailWaitsInMaildropWhileTheSuiteIsDown: every user can leave mail, none
@@ -242,5 +243,73 @@ func TestASecondMasterIsRefused(t *testing.T) {
 	defer c.Close()
 	if line, err := bufio.NewReader(c).ReadString('\n'); err != nil || !strings.HasPrefix(line, "220 ") {
 		t.Errorf("the first one says %q (%v)", line, err)
+	}
+}
+
+// TestAReloadReachesWhatTheOldConfinementDidNot: an alias file in a directory that
+// router has never heard of, a socket that an empty root has no way to. Those who
+// would need it are replaced, and no mail waits for that.
+func TestAReloadReachesWhatTheOldConfinementDidNot(t *testing.T) {
+	s := started(t)
+	dir := s.path("lists")
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range map[string]string{"aliases": "everybody: fbtest1, fbtest2\n", "users": "ann fbtest1\n"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	l, err := net.Listen("unix", filepath.Join(dir, "lmtp"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(filepath.Join(dir, "lmtp"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	sink := smtptest.Drink(t, smtptest.Options{LMTP: true, Listener: l})
+	router, client, cleanup := s.pid(t, proto.Router), s.pid(t, proto.SMTPClient), s.pid(t, proto.Cleanup)
+	extra := s.etc("conf.d/lists.toml")
+	text := fmt.Sprintf(`[[director]]
+name = "lists"
+driver = "aliasfile"
+file = "%[1]s/aliases"
+
+[[director]]
+name = "dovecot"
+driver = "user"
+source = "table"
+file = "%[1]s/users"
+transport = "dovecot"
+
+[transport.dovecot]
+driver = "lmtp"
+socket = "%[1]s/lmtp"
+`, dir)
+	defer func() {
+		_ = os.Remove(extra)
+		s.mtactl(t, "reload")
+	}()
+	if err := os.WriteFile(extra, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if out := s.mtactl(t, "reload"); !strings.Contains(out, "router") || !strings.Contains(out, "smtp-client") {
+		t.Errorf("mtactl reload says %q", out)
+	}
+	if s.pid(t, proto.Router) == router || s.pid(t, proto.SMTPClient) == client || s.pid(t, proto.Cleanup) != cleanup {
+		t.Errorf("router, smtp-client and cleanup were %d %d %d and are %d %d %d",
+			router, client, cleanup, s.pid(t, proto.Router), s.pid(t, proto.SMTPClient), s.pid(t, proto.Cleanup))
+	}
+	subject := unique(t, "x")
+	s.send(t, "fbtest2@root.test", "everybody@root.test", subject)
+	s.delivered(t, "fbtest1", subject)
+	s.delivered(t, "fbtest2", subject)
+	s.send(t, "fbtest2@root.test", "ann@root.test", subject)
+	arrived(t, sink, subject)
+	// Where the configuration asks for nothing new, all but smtpd stay.
+	router = s.pid(t, proto.Router)
+	s.mtactl(t, "reload")
+	if now := s.pid(t, proto.Router); now != router {
+		t.Errorf("router was replaced for nothing: %d, %d", router, now)
 	}
 }
