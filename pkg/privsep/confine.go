@@ -56,7 +56,7 @@ func Confine(s Spec) (Report, error) {
 	if err := allThreads(unix.SYS_PRCTL, unix.PR_SET_NO_NEW_PRIVS, 1, 0); err != nil {
 		return report, fmt.Errorf("confine: set no_new_privs: %w", err)
 	}
-	if err := loadProfile(s.Seccomp); err != nil {
+	if err := loadProfile(s); err != nil {
 		return report, fmt.Errorf("confine: %w", err)
 	}
 	report.UID, report.GID = os.Geteuid(), os.Getegid()

@@ -318,7 +318,6 @@ func childServer() error {
 		return err
 	}
 	busy()
-	// With sockets of its own it can only speak to Unix ones.
 	pair, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return err
@@ -328,7 +327,8 @@ func childServer() error {
 		return fmt.Errorf("pass a descriptor: %w", err)
 	}
 	_, err = net.Dial("tcp", tcp.Addr().String())
-	return errors.Join(denied("dial", err), forbidden())
+	_, errno := syscall.Socket(syscall.AF_UNIX, syscall.SOCK_STREAM, 0)
+	return errors.Join(denied("dial", err), denied("make a Unix socket", errno), forbidden())
 }
 
 // forbidden tries the system calls that no profile has. The arguments would

@@ -29,14 +29,17 @@ var runtimeCalls = []string{
 	"getrandom",
 }
 
-// socketCalls serve connections and pass descriptors. Which families of new
-// sockets there may be is an extra rule.
+// socketCalls serve connections that were handed over, and pass descriptors.
+// socketpair reaches nobody who was not given an end.
 var socketCalls = []string{
 	"accept4", "bind", "connect", "getpeername", "getsockname", "getsockopt",
 	"listen", "recvfrom", "recvmsg", "recvmmsg", "sendmsg", "sendmmsg",
-	"sendto", "setsockopt", "shutdown", "socket", "socketpair",
+	"sendto", "setsockopt", "shutdown", "socketpair",
 	"sendfile", "splice",
 }
+
+// newSocketCalls make sockets. Of which families is an extra rule.
+var newSocketCalls = []string{"socket"}
 
 // readCalls open files that the path rules allow.
 var readCalls = []string{

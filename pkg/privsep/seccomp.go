@@ -16,16 +16,17 @@ type Profile int
 const (
 	// SeccompNone puts no filter on.
 	SeccompNone Profile = iota
-	// SeccompServer is for a daemon that serves connections handed to it, by
-	// TCP or Unix sockets, and itself only connects to Unix sockets: no
-	// files, no socket of any other family. smtpd.
+	// SeccompServer is for a daemon that serves connections handed to it, and
+	// makes none: no files, no socket. smtpd, bounce.
 	SeccompServer
-	// SeccompClient is SeccompServer with new TCP sockets. smtp-client.
+	// SeccompClient is SeccompServer with new TCP sockets, and with Unix sockets
+	// where the Spec names some. smtp-client.
 	SeccompClient
-	// SeccompReader is SeccompClient with UDP sockets, and files opened for
-	// reading. router.
+	// SeccompReader is SeccompServer with new TCP and UDP sockets, and files
+	// opened for reading. router.
 	SeccompReader
-	// SeccompWriter is SeccompServer with files read and written. cleanup.
+	// SeccompWriter is SeccompServer with files read and written. cleanup,
+	// dispatch, qmgr.
 	SeccompWriter
 )
 
@@ -61,7 +62,8 @@ type denial struct {
 // compare that argument, which the process chooses, with system call numbers.
 // The kernel combines filters by the strictest answer, and remembers which calls
 // pass all of them whatever their arguments, so the common ones cost nothing.
-func loadProfile(p Profile) error {
+func loadProfile(s Spec) error {
+	p := s.Seccomp
 	if p == SeccompNone {
 		return nil
 	}
@@ -70,7 +72,7 @@ func loadProfile(p Profile) error {
 		return err
 	}
 	// The denials first: the list does not allow seccomp itself.
-	for _, d := range denials(p) {
+	for _, d := range denials(s) {
 		policy := seccomp.Policy{
 			DefaultAction: seccomp.ActionAllow,
 			Syscalls: []seccomp.SyscallGroup{{
@@ -109,8 +111,10 @@ func allowed(p Profile) ([]string, error) {
 	}
 	lists := [][]string{runtimeCalls, socketCalls}
 	switch p {
+	case SeccompClient:
+		lists = append(lists, newSocketCalls)
 	case SeccompReader:
-		lists = append(lists, readCalls)
+		lists = append(lists, newSocketCalls, readCalls)
 	case SeccompWriter:
 		lists = append(lists, readCalls, writeCalls)
 	}
@@ -125,13 +129,15 @@ func allowed(p Profile) ([]string, error) {
 	return names, nil
 }
 
-func denials(p Profile) []denial {
-	families := []uint64{unix.AF_UNIX}
-	if p == SeccompClient || p == SeccompReader {
-		families = append(families, unix.AF_INET, unix.AF_INET6)
+func denials(s Spec) []denial {
+	families := []uint64{unix.AF_INET, unix.AF_INET6}
+	if len(s.Sockets) > 0 {
+		// Landlock knows paths of sockets only since ABI 9. Before that a socket of
+		// this family reaches whatever the user may reach: the bus, the log.
+		families = append(families, unix.AF_UNIX)
 	}
 	var more []denial
-	if p == SeccompClient {
+	if s.Seccomp == SeccompClient {
 		// Landlock knows UDP only since ABI 10. The bit is in the numbers of
 		// SOCK_DGRAM and SOCK_RAW, and not in that of SOCK_STREAM.
 		more = append(more, denial{"socket", []seccomp.Condition{

@@ -225,6 +225,14 @@ func TestDaemonsHaveLimits(t *testing.T) {
 		if _, ok := limit("data size"); !ok {
 			t.Errorf("memory is not limited")
 		}
+		if d.seccomp == "2" { // local-deliver's would be those of users' commands
+			if _, ok := limit("file size"); !ok {
+				t.Error("the size of files is not limited")
+			}
+			if n, ok := limit("processes"); !ok || n > 4096 {
+				t.Errorf("%d threads may run", n)
+			}
+		}
 		if n, ok := limit("open files"); !ok || n > uint64(d.noFile) {
 			t.Errorf("%d descriptors may be open, want at most %d", n, d.noFile)
 		}
