@@ -15,6 +15,12 @@ import (
 // only to a test that fails.
 const patience = 30 * time.Second
 
+// lockFile is locked by the run that has the machine's users in hand.
+const lockFile = "/var/tmp/filbert-test-root.lock"
+
+// sitePrefix begins the name of the directory of a site.
+const sitePrefix = "fb-"
+
 const pollEvery = 20 * time.Millisecond
 
 // asked is set by `make test-root`.
@@ -28,12 +34,33 @@ func TestMain(m *testing.M) {
 	if len(os.Args) > 2 && os.Args[1] == helperFlag {
 		os.Exit(help(os.Args[2], os.Args[3:]))
 	}
+	if os.Geteuid() == 0 && os.Getenv(asked) != "" {
+		unlock, err := lockMachine()
+		if err != nil {
+			fmt.Fprintf(os.Stderr, "tests/root: %v\n", err)
+			os.Exit(1)
+		}
+		defer unlock()
+	}
 	code := m.Run()
 	if err := theSite.remove(); err != nil {
 		fmt.Fprintf(os.Stderr, "clean up after the tests: %v\n", err)
 		code = max(code, 1)
 	}
 	os.Exit(code)
+}
+
+// lockMachine waits until no other run makes users on this machine: two would
+// take each other's away.
+func lockMachine() (unlock func(), err error) {
+	f, err := os.OpenFile(lockFile, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX); err != nil {
+		return nil, fmt.Errorf("lock %s: %w", lockFile, err)
+	}
+	return func() { _ = f.Close() }, nil
 }
 
 // needRoot skips where a test can say nothing, or would change a machine that

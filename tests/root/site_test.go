@@ -115,7 +115,7 @@ func (s *site) place() (string, error) {
 			continue
 		}
 		// Short: it has to fit into the address of a socket.
-		base, err := os.MkdirTemp(dir, "fb-")
+		base, err := os.MkdirTemp(dir, sitePrefix)
 		if err != nil {
 			return "", err
 		}

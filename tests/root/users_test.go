@@ -70,8 +70,8 @@ func addUsers(homes string) (made []string, err error) {
 		return nil, fmt.Errorf("of the suite's users only %s are missing: an installation that is not whole? Remove or complete it", strings.Join(missing, ", "))
 	}
 	for _, name := range endUsers {
-		if _, err := user.Lookup(name); err == nil {
-			return made, fmt.Errorf("there is a user %s already, left by a test that was killed? userdel %s", name, name)
+		if err := removeLeftOver(name); err != nil {
+			return made, err
 		}
 		made = append(made, name)
 		out, err := exec.Command("useradd", "--create-home", "--home-dir", homes+"/"+name,
@@ -81,6 +81,23 @@ func addUsers(homes string) (made []string, err error) {
 		}
 	}
 	return made, nil
+}
+
+// removeLeftOver removes an end user whom a run that was killed has left: one
+// with a home in a site of ours, while the lock of TestMain says that no other run
+// lives. Anybody else of that name is not ours to touch.
+func removeLeftOver(name string) error {
+	u, err := user.Lookup(name)
+	if err != nil {
+		return nil // nobody: as it should be
+	}
+	if !strings.Contains(u.HomeDir, "/"+sitePrefix) {
+		return fmt.Errorf("there is a user %s already, with home %s, who is not of these tests: choose another machine", name, u.HomeDir)
+	}
+	if out, err := exec.Command("userdel", name).CombinedOutput(); err != nil {
+		return fmt.Errorf("remove %s, left by a run that was killed: %w\n%s", name, err, out)
+	}
+	return nil
 }
 
 // removeUsers takes back what addUsers made. Their groups go with them, as they
