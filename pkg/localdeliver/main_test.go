@@ -167,11 +167,19 @@ func testJob(t settings.Transport, text string) *childJob {
 	}
 }
 
-// testWorker is a child's worker with a short patience.
+// testWorker is a child's worker with the usual patience for locks: no test that
+// expects a delivery may depend on how busy the machine is.
 func testWorker() *worker {
 	w := newWorker()
-	w.lockPoll, w.lockWait = time.Millisecond, 30*time.Millisecond
+	w.lockPoll = time.Millisecond
 	w.now = func() time.Time { return time.Date(2026, 10, 5, 10, 0, 1, 2000, time.UTC) }
+	return w
+}
+
+// hasty is a worker that soon gives up a locked mailbox.
+func hasty() *worker {
+	w := testWorker()
+	w.lockWait = 30 * time.Millisecond
 	return w
 }
 

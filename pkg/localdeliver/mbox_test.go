@@ -98,7 +98,7 @@ func TestMboxUnderAnFcntlLockIsDeferredAndThenDelivered(t *testing.T) {
 	if err := syscall.FcntlFlock(f.Fd(), ofdSetLock, &lock); err != nil {
 		t.Fatal(err)
 	}
-	wantOutcome(t, deliverIn(t, testWorker(), job), outcome.Deferred, outcome.Locked, "4.2.0")
+	wantOutcome(t, deliverIn(t, hasty(), job), outcome.Deferred, outcome.Locked, "4.2.0")
 	if got := names(t, filepath.Dir(path)); len(got) != 1 || read(t, path) != "" {
 		t.Fatalf("left: %v %q", got, read(t, path))
 	}
@@ -112,7 +112,7 @@ func TestMboxUnderAnFcntlLockIsDeferredAndThenDelivered(t *testing.T) {
 func TestMboxUnderADotLockIsDeferred(t *testing.T) {
 	job, path := mboxJob(t, testMessage)
 	write(t, path+".lock", "1\n")
-	w := testWorker()
+	w := hasty()
 	w.now = time.Now
 	wantOutcome(t, deliverIn(t, w, job), outcome.Deferred, outcome.Locked, "4.2.0")
 	if _, err := os.Stat(path); err == nil {
