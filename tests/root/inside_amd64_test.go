@@ -165,6 +165,15 @@ func TestAProcessTakenOverGainsNothing(t *testing.T) {
 			if got := in.must("getpid", syscall.SYS_GETPID); int(got) != pid {
 				t.Fatalf("the injected call answers for %d and not for %d", got, pid)
 			}
+			// Where these are not filtered, what follows could succeed, and leave a
+			// daemon that is another program, or two.
+			const cloneSighand = 0x800 // alone it is no valid flag
+			if _, errno := in.call(syscall.SYS_EXECVE, 0, 0, 0); errno != syscall.EPERM {
+				t.Fatalf("execve without arguments: %v; no more is tried", errno)
+			}
+			if _, errno := in.call(syscall.SYS_CLONE, cloneSighand, 0, 0, 0, 0); errno != syscall.EPERM {
+				t.Fatalf("clone with wrong arguments: %v; no more is tried", errno)
+			}
 			for _, a := range tries {
 				errno := a.do(in)
 				switch {
