@@ -19,7 +19,7 @@ import (
 
 // patience is how long a script waits for something to happen. Long, because
 // it only matters to a script that fails.
-const patience = 2 * time.Minute
+const patience = time.Minute
 
 // world is all that belongs to one running script.
 type world struct {
