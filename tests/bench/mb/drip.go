@@ -43,7 +43,9 @@ func (b *bench) drip(p *peer) (figures, error) {
 	time.Sleep(dripBuildUp)
 	a := p.account()
 	took, failed := b.honest(p, dripFor-dripBuildUp)
-	m["ack50_ms"], m["ack99_ms"] = percentile(took, .5), percentile(took, .99)
+	if len(took) > 0 {
+		m["ack50_ms"], m["ack99_ms"] = percentile(took, .5), percentile(took, .99)
+	}
 	m["honest_ok"], m["honest_failed"] = float64(len(took)), float64(failed)
 	m["dripping"], m["thrown_out"] = float64(st.connected.Load()), float64(st.ended.Load())
 	mem := p.memory("")

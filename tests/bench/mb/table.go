@@ -102,7 +102,13 @@ func (l *line) fill(form string) string {
 	pairs := []string{"MIN", fmt.Sprintf("%.0f", l.Min), "MAX", fmt.Sprintf("%.0f", l.Max), "BY", l.flushers()}
 	for _, part := range strings.Split(form, "{")[1:] {
 		key, _, _ := strings.Cut(part, "}")
-		pairs = append(pairs, "{"+key+"}", short(l.Median[key]))
+		text := "-"
+		if v, ok := l.Median[key]; ok {
+			text = short(v)
+		} else if _, ok := l.Median["fsync"]; ok {
+			text = "0" // a call that was never made
+		}
+		pairs = append(pairs, "{"+key+"}", text)
 	}
 	return strings.NewReplacer(pairs...).Replace(form)
 }
