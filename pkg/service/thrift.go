@@ -5,12 +5,13 @@ import (
 	"runtime/debug"
 )
 
-// gcPercent lets a heap grow to five times what is alive before it is collected.
+// gcPercent lets a heap grow to three times what is alive before it is collected.
 // What is alive in a daemon is a few megabytes, and nearly all it allocates lives as long
-// as one message: collecting at twice that, the runtime's default, costs an eighth
-// of all processor time under load. The memory limit of the confinement still bounds
-// the heap: near it the runtime collects sooner.
-const gcPercent = 400
+// as one message: collecting at twice that, the runtime's default, costs up to an
+// eighth of the processor time under load. More than this saves no more, and a burst that
+// does stay alive for a while would take more memory. Near the memory limit of the
+// confinement the runtime collects sooner.
+const gcPercent = 200
 
 // thrift makes the Go runtime of a daemon a good neighbour of the others. Five of
 // them work on each message, so a daemon that may run on every core spends more
