@@ -19,7 +19,7 @@ import (
 var directorOptions = map[string][]string{
 	"file":           {"aliasfile", "user"},
 	"optional":       {"aliasfile", "user"},
-	"source":         {"user"},
+	"users":          {"user"},
 	"transport":      {"user", "aliasfile"},
 	"pipe_transport": {"aliasfile"},
 	"file_transport": {"aliasfile"},
@@ -68,11 +68,11 @@ func (c *checker) directorDriver(path string, d *settings.Director) {
 		c.transport(path+".file_transport", d.FileTransport, "mbox", "maildir")
 	case "user":
 		c.transport(path+".transport", d.Transport, localTransports...)
-		if c.oneOf(path+".source", d.Source, "system", "table") && d.Source == "table" && d.File == "" {
+		if c.oneOf(path+".users", d.Users, "system", "table") && d.Users == "table" && d.File == "" {
 			c.bad(path+".file", "is missing: users from a table need the table", `write file = "users"`)
 		}
-		if d.Source == "system" && c.isSet(path+".file") {
-			c.bad(path+".file", `has no effect with source "system"`, `remove it, or write source = "table"`)
+		if d.Users == "system" && c.isSet(path+".file") {
+			c.bad(path+".file", `has no effect with users = "system"`, `remove it, or write users = "table"`)
 		}
 	case "smartuser":
 		c.smartAddress(path+".address", d.Address)

@@ -35,6 +35,7 @@ func (c *checker) complete() {
 	c.completeListen()
 	c.completeRouting()
 	c.completeRewrites()
+	c.completeSecrets(s)
 }
 
 // takeOwnMail adds the hostname to the local domains: mail to the postmaster of
@@ -107,10 +108,10 @@ func (c *checker) completeDirector(d *settings.Director) {
 		if d.Transport == "" {
 			d.Transport = "maildir"
 		}
-		if d.Source == "" {
-			d.Source = "system"
+		if d.Users == "" {
+			d.Users = "system"
 			if d.File != "" {
-				d.Source = "table"
+				d.Users = "table"
 			}
 		}
 	case "aliasfile":

@@ -37,6 +37,9 @@ func (d *decoder) value(n *node, v reflect.Value, path string) {
 		return
 	}
 	switch v.Kind() {
+	case reflect.Pointer: // what makes a difference when it is not set
+		v.Set(reflect.New(v.Type().Elem()))
+		d.value(n, v.Elem(), path)
 	case reflect.Struct:
 		if !n.isTable() {
 			d.wrongType(n, path, "a table", fmt.Sprintf("write [%s] on a line of its own and the settings below it", path))
@@ -96,11 +99,10 @@ func (d *decoder) slice(n *node, v reflect.Value, path string) {
 	ofTables := elem.Kind() == reflect.Struct
 	switch {
 	case n.kind == unstable.ArrayTable && ofTables, n.kind == unstable.Array:
+	case n.kind == unstable.String && elem.Kind() == reflect.String:
+		n = &node{kind: unstable.Array, pos: n.pos, key: n.key, list: []*node{n}} // one alone
 	case ofTables:
 		d.wrongType(n, path, "a list of tables", fmt.Sprintf("write [[%s]] with two brackets", path))
-		return
-	case n.kind == unstable.String:
-		d.wrongType(n, path, "a list", fmt.Sprintf("write [%q]", n.text))
 		return
 	default:
 		d.wrongType(n, path, "a list", `write ["...", "..."]`)
@@ -215,23 +217,46 @@ func kindName(n *node) string {
 }
 
 // fieldByKey finds the field of a struct type that a TOML key names.
-func fieldByKey(t reflect.Type, key string) (reflect.StructField, bool) {
+// field is one setting of a struct, by way of the structs embedded in it too.
+type field struct {
+	reflect.StructField
+	key   string // in the file
+	owner string // the struct that declares it
+}
+
+// fieldsOf lists the settings of a struct type in the order of its fields.
+func fieldsOf(t reflect.Type) []field {
+	var out []field
 	for i := range t.NumField() {
 		f := t.Field(i)
-		if tag := f.Tag.Get("toml"); tag == key && tag != "-" {
+		if f.Anonymous {
+			for _, in := range fieldsOf(f.Type) {
+				in.Index = append([]int{i}, in.Index...)
+				out = append(out, in)
+			}
+			continue
+		}
+		if key := f.Tag.Get("toml"); key != "" && key != "-" {
+			out = append(out, field{f, key, t.Name()})
+		}
+	}
+	return out
+}
+
+func fieldByKey(t reflect.Type, key string) (field, bool) {
+	for _, f := range fieldsOf(t) {
+		if f.key == key {
 			return f, true
 		}
 	}
-	return reflect.StructField{}, false
+	return field{}, false
 }
 
 // keysOf lists the TOML keys of a struct type in the order of its fields.
 func keysOf(t reflect.Type) []string {
 	var keys []string
-	for i := range t.NumField() {
-		if tag := t.Field(i).Tag.Get("toml"); tag != "" && tag != "-" {
-			keys = append(keys, tag)
-		}
+	for _, f := range fieldsOf(t) {
+		keys = append(keys, f.key)
 	}
 	return keys
 }

@@ -79,18 +79,12 @@ func NearestKey(word string) string {
 }
 
 func walkDocs(out *[]Doc, v reflect.Value, path string) {
-	t := v.Type()
-	for i := range t.NumField() {
-		f := t.Field(i)
-		key := f.Tag.Get("toml")
-		if key == "" || key == "-" {
-			continue
-		}
-		d := Doc{Key: join(path, key), Text: docs[t.Name()+"."+f.Name]}
-		elem, kind := tableElem(v.Field(i))
+	for _, f := range fieldsOf(v.Type()) {
+		d := Doc{Key: join(path, f.key), Text: docs[f.owner+"."+f.Name]}
+		elem, kind := tableElem(v.FieldByIndex(f.Index))
 		if kind == "" {
 			d.Type = typeName(f.Type)
-			d.Default = literal(v.Field(i))
+			d.Default = literal(v.FieldByIndex(f.Index))
 			*out = append(*out, d)
 			continue
 		}
@@ -136,6 +130,8 @@ func typeName(t reflect.Type) string {
 		return "size"
 	}
 	switch t.Kind() {
+	case reflect.Pointer:
+		return typeName(t.Elem())
 	case reflect.String:
 		return "text"
 	case reflect.Bool:
@@ -171,6 +167,9 @@ func tomlValue(v reflect.Value) string {
 		return Quote(x)
 	case map[string]string:
 		return inlineMap(x)
+	}
+	if v.Kind() == reflect.Pointer {
+		return tomlValue(v.Elem())
 	}
 	if v.Kind() == reflect.Slice {
 		items := make([]string, v.Len())

@@ -54,8 +54,13 @@ func Find(dir string) (settings.Instance, string, error) {
 // Load reads and checks the configuration at path for an instance. The
 // settings are nil when the error is not; an error that wraps ErrInvalid is
 // explained by the problems, which hold doubts also when all is well.
+//
+// It also reads the files that passwords are in, which LoadAll leaves alone.
 func Load(path string, inst settings.Instance) (*settings.Settings, []Problem, error) {
 	l, err := LoadAll(path, inst)
+	if err == nil {
+		l.readSecrets()
+	}
 	return l.Settings, l.Problems, err
 }
 

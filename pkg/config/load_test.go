@@ -201,7 +201,7 @@ min_rate = "1 KB"
 [[director]]
 name = "v"
 driver = "user"
-source = "table"
+users = "table"
 file = "users"
 [[router]]
 driver = "table"

@@ -34,27 +34,22 @@ func (s *shower) printf(format string, args ...any) {
 // table writes the settings of a table first, then the tables in it: TOML
 // would take a setting behind a header for one of that header's.
 func (s *shower) table(v reflect.Value, path, header string) {
-	t := v.Type()
-	var tables []int
-	for i := range t.NumField() {
-		key := t.Field(i).Tag.Get("toml")
-		if key == "" || key == "-" {
-			continue
-		}
-		f := v.Field(i)
+	var tables []field
+	for _, sf := range fieldsOf(v.Type()) {
+		f := v.FieldByIndex(sf.Index)
 		if _, kind := tableElem(f); kind != "" {
-			tables = append(tables, i)
+			tables = append(tables, sf)
 			continue
 		}
-		at := join(path, key)
-		if _, set := s.sources[at]; !set && (f.IsZero() && header != "" || !meaningful(v, key)) {
+		at := join(path, sf.key)
+		_, set := s.sources[at]
+		if !set && (f.IsZero() && (header != "" || f.Kind() == reflect.Pointer) || !meaningful(v, sf.key)) {
 			continue
 		}
-		s.printf("%-50s # %s\n", key+" = "+tomlValue(f), s.source(at))
+		s.printf("%-50s # %s\n", sf.key+" = "+tomlValue(f), s.source(at))
 	}
-	for _, i := range tables {
-		key := t.Field(i).Tag.Get("toml")
-		s.nested(v.Field(i), join(path, key))
+	for _, sf := range tables {
+		s.nested(v.FieldByIndex(sf.Index), join(path, sf.key))
 	}
 }
 

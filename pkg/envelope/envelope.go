@@ -24,7 +24,8 @@ const (
 	MaxLineage    = 64      // ancestors of an expanded address
 	maxText       = 1024    // ENVID, ORCPT, HELO and host names, decoded
 	maxTarget     = 4096    // a pipe's command line or a file name from an alias
-	version       = 1
+	version       = 2       // 2: Recipient.Edit
+	oldest        = 1       // that can still be read
 )
 
 // Source says by which door a message came in.
@@ -120,6 +121,9 @@ type Recipient struct {
 	User     string             // pipe and file: who to be; "" = the transport's default user
 	ErrorsTo *mailaddr.Address  // owner of the list; nil = the envelope's sender
 	Lineage  []mailaddr.Address // ancestors, oldest first; never expanded again
+	// Edit is what the directors that redirected mail to here change in its
+	// header; nil = nothing. It is never changed after it was made, and shared.
+	Edit *Edit
 }
 
 // Envelope is one message's.
@@ -164,7 +168,8 @@ func (v *Envelope) EncodeTo(e *wire.Encoder) {
 
 // DecodeFrom reads an envelope; d says what was wrong.
 func (v *Envelope) DecodeFrom(d *wire.Decoder) {
-	if got := d.U8(); got != version {
+	got := d.U8()
+	if got < oldest || got > version {
 		d.Fail("envelope version %d", got)
 		return
 	}
@@ -184,7 +189,7 @@ func (v *Envelope) DecodeFrom(d *wire.Decoder) {
 	n := d.Count(MaxRecipients, 8)
 	v.Recipients = make([]Recipient, n)
 	for i := range v.Recipients {
-		v.Recipients[i].DecodeFrom(d)
+		v.Recipients[i].decodeFrom(d, got)
 	}
 	if v.Source < FromSMTP || v.Source > FromBounce || v.Body > BodyBinary || v.Return > ReturnHeaders || v.Size < 0 {
 		d.Fail("envelope value out of range")
@@ -208,10 +213,13 @@ func (r *Recipient) EncodeTo(e *wire.Encoder) {
 	for _, a := range r.Lineage {
 		a.EncodeTo(e)
 	}
+	r.Edit.EncodeTo(e)
 }
 
 // DecodeFrom reads a recipient; d says what was wrong.
-func (r *Recipient) DecodeFrom(d *wire.Decoder) {
+func (r *Recipient) DecodeFrom(d *wire.Decoder) { r.decodeFrom(d, version) }
+
+func (r *Recipient) decodeFrom(d *wire.Decoder, version uint8) {
 	r.Address = mailaddr.DecodeFrom(d)
 	r.Notify = Notify(d.U8())
 	r.OrigType = d.String(64)
@@ -228,6 +236,9 @@ func (r *Recipient) DecodeFrom(d *wire.Decoder) {
 		for i := range r.Lineage {
 			r.Lineage[i] = mailaddr.DecodeFrom(d)
 		}
+	}
+	if version >= 2 {
+		r.Edit = DecodeEdit(d)
 	}
 	if r.Notify > 15 || r.Kind > TargetFile {
 		d.Fail("recipient value out of range")

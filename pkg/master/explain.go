@@ -12,8 +12,11 @@ import (
 // explained turns router's answer into the administrator's JSON.
 func explained(a *proto.RouteAnswer) *proto.ExplainAnswer {
 	out := &proto.ExplainAnswer{}
-	for _, line := range a.Trace {
-		out.Trace = append(out.Trace, untrusted.From(line).ForTerminal())
+	for _, s := range a.Trace {
+		for _, text := range []*string{&s.Name, &s.Why} {
+			*text = untrusted.From(*text).ForTerminal()
+		}
+		out.Trace = append(out.Trace, s)
 	}
 	for i := range a.Leaves {
 		out.Leaves = append(out.Leaves, explainLeaf(&a.Leaves[i]))

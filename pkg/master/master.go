@@ -62,7 +62,7 @@ type Master struct {
 
 	mu         sync.Mutex
 	settings   *settings.Settings
-	encoded    []byte // settings as JSON
+	encoded    map[proto.Service][]byte // settings as JSON, as each service may see them
 	loaded     time.Time
 	generation uint32
 	tcp        []*binding
@@ -208,16 +208,20 @@ func (m *Master) closeBindings() {
 
 // install makes s the configuration in force for whatever starts from now on.
 func (m *Master) install(s *settings.Settings) error {
-	b, err := json.Marshal(s)
-	if err != nil {
-		return fmt.Errorf("encode the settings: %w", err)
-	}
-	if len(b) > proto.MaxSettings {
-		return fmt.Errorf("the configuration has %d bytes, at most %d are possible: move tables into files", len(b), proto.MaxSettings)
+	encoded := map[proto.Service][]byte{}
+	for _, service := range proto.Services() {
+		b, err := json.Marshal(s.For(string(service)))
+		if err != nil {
+			return fmt.Errorf("encode the settings: %w", err)
+		}
+		if len(b) > proto.MaxSettings {
+			return fmt.Errorf("the configuration has %d bytes, at most %d are possible: move tables into files", len(b), proto.MaxSettings)
+		}
+		encoded[service] = b
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.settings, m.encoded, m.loaded = s, b, time.Now()
+	m.settings, m.encoded, m.loaded = s, encoded, time.Now()
 	m.generation++
 	return nil
 }
@@ -229,7 +233,7 @@ func (m *Master) startFrame(def definition) (*proto.Start, []*os.File) {
 	start := &proto.Start{
 		Service:    def.name,
 		Generation: m.generation,
-		Settings:   m.encoded,
+		Settings:   m.encoded[def.name],
 		Separate:   m.ids.separate,
 		EmptyDir:   filepath.Join(m.settings.Instance.Run, "empty"),
 		AdminUID:   m.ids.ownerUID(),

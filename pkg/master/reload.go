@@ -87,7 +87,7 @@ func needsRestart(before, after *settings.Settings) string {
 // were replaced. What goes wrong with one is told and does not stop the others.
 func (m *Master) spread(s *settings.Settings, problems *[]string) []string {
 	m.mu.Lock()
-	frame := &proto.Reconfigure{Generation: m.generation, Settings: m.encoded}
+	generation, encoded := m.generation, m.encoded
 	m.mu.Unlock()
 	bound := max(s.Limits.DrainTimeout.D(), s.Limits.MessageTimeout.D(), leastReplaceBound)
 	ctx, cancel := context.WithTimeout(context.Background(), reconfigureTimeout)
@@ -102,7 +102,7 @@ func (m *Master) spread(s *settings.Settings, problems *[]string) []string {
 			var err error
 			replace := sup.def.reload == replaced
 			if !replace {
-				replace, err = sup.reconfigure(ctx, frame)
+				replace, err = sup.reconfigure(ctx, &proto.Reconfigure{Generation: generation, Settings: encoded[sup.def.name]})
 			}
 			if replace && err == nil {
 				err = sup.replace(bound)

@@ -17,7 +17,7 @@ func (x *examiner) people() {
 	path := ""
 	for _, d := range x.s.Directors {
 		switch {
-		case d.Driver == "smartuser", d.Driver == "user" && d.Source == "table":
+		case d.Driver == "smartuser", d.Driver == "user" && d.Users == "table":
 			return // a table or a catch-all may well have them
 		case d.Driver != "aliasfile":
 			continue

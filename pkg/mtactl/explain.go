@@ -43,9 +43,8 @@ func (a *app) explain(q *proto.ExplainQuery, asJSON bool) error {
 	if asJSON {
 		return printJSON(a.Out, &answer)
 	}
-	for _, line := range answer.Trace {
-		indent := len(line) - len(strings.TrimLeft(line, " "))
-		fmt.Fprintln(a.Out, line[:indent]+show(line[indent:]))
+	for i := range answer.Trace {
+		fmt.Fprintln(a.Out, a.step(&answer.Trace[i]))
 	}
 	if len(answer.Trace) > 0 {
 		fmt.Fprintln(a.Out)
@@ -54,6 +53,29 @@ func (a *app) explain(q *proto.ExplainQuery, asJSON bool) error {
 		a.leaf(&answer.Leaves[i])
 	}
 	return nil
+}
+
+// step is a step as a line.
+func (a *app) step(s *proto.Step) string {
+	line := strings.Repeat("  ", min(s.Depth, 100))
+	switch s.Kind {
+	case "address":
+		return line + a.paint(bold, show(s.Name))
+	case "note":
+		return line + show(s.Why)
+	}
+	line += s.Kind + " " + show(s.Name)
+	if s.Driver != "" {
+		line += " (" + show(s.Driver) + ")"
+	}
+	colour := map[string]string{"took": green, "redirected": green, "found": green, "failed": red, "deferred": yellow}[s.Did]
+	if s.Did != "" {
+		line += ": " + a.paint(colour, show(s.Did))
+	}
+	if s.Why != "" {
+		line += ": " + show(s.Why)
+	}
+	return line
 }
 
 func (a *app) leaf(l *proto.ExplainLeaf) {

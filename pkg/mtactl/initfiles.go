@@ -107,7 +107,7 @@ file = "aliases"
 [[director]]
 name = "users"
 driver = "user"
-source = "table"                                # "system" would be the machine's users
+users = "table"                                # "system" would be the machine's users
 file = "users"
 separator = "+"                                 # name+anything is name's mail
 transport = "maildir"

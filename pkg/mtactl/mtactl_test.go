@@ -267,12 +267,13 @@ func TestExplainPrintsTheTrace(t *testing.T) {
 			t.Errorf("%+v, %v", q, err)
 		}
 		answer(t, w, 200, proto.ExplainAnswer{
-			Trace:  []string{"x@a.test is local", "  director users: no such user"},
+			Trace: []proto.Step{{Kind: "address", Name: "x@a.test"},
+				{Depth: 1, Kind: "director", Name: "users", Driver: "user", Did: "declined", Why: "no such user"}},
 			Leaves: []proto.ExplainLeaf{{Address: "x@a.test", Verdict: "failed", Reason: "no such user"}},
 		})
 	})
 	code, out, errs := run(t, dir, "explain", "x@a.test", "--sender", "s@b.test")
-	if code != 0 || !strings.Contains(out, "  director users") || !strings.Contains(out, "refused: no such user") {
+	if code != 0 || !strings.Contains(out, "  director users (user): declined: no such user") || !strings.Contains(out, "refused: no such user") {
 		t.Errorf("exit %d: %s%s", code, out, errs)
 	}
 	if code, _, _ := run(t, dir, "explain"); code != exUsage {

@@ -14,6 +14,7 @@
 //	                    text unless it says ^ and $
 //	192.0.2.0/24        an address or a CIDR range, in lists of networks
 //	*                   everything
+//	lookup:NAME         what the lookup NAME has (in an Asking list)
 //	!pattern            whatever the pattern matches is not in the list
 //
 // Upper and lower case are the same in all of them; bücher.example and

@@ -53,19 +53,28 @@ func (l List) Empty() bool { return len(l.steps) == 0 }
 // Match reports whether a domain, local part or address is in the list. For a
 // list of networks the text is parsed; one that is no address is not in it.
 func (l List) Match(text string) bool {
+	in, _ := l.decide(text)
+	return in
+}
+
+// decide is Match that also tells whether any pattern matched.
+func (l List) decide(text string) (in, decided bool) {
 	if l.kind == Networks {
 		addr, err := netip.ParseAddr(text)
-		return err == nil && l.MatchAddr(addr)
+		if err != nil {
+			return false, false
+		}
+		return l.decideAddr(addr)
 	}
 	text = strings.ToLower(text)
 	ascii := l.ascii(text)
 	for i := range l.steps {
 		s := &l.steps[i]
 		if s.matches(text) || ascii != text && s.matches(ascii) {
-			return !s.not
+			return !s.not, true
 		}
 	}
-	return false
+	return false, false
 }
 
 // ascii is the text with its domain in A-labels. Exact names are kept so;
@@ -90,17 +99,22 @@ func (l List) ascii(text string) string {
 // list of another kind. An IPv4 address mapped into IPv6 counts as IPv4, and a
 // zone is ignored.
 func (l List) MatchAddr(addr netip.Addr) bool {
+	in, _ := l.decideAddr(addr)
+	return in
+}
+
+func (l List) decideAddr(addr netip.Addr) (in, decided bool) {
 	if l.kind != Networks || !addr.IsValid() {
-		return false
+		return false, false
 	}
 	addr = addr.Unmap().WithZone("")
 	for i := range l.steps {
 		s := &l.steps[i]
 		if s.net.Contains(addr) || s.match != nil && s.match("") {
-			return !s.not
+			return !s.not, true
 		}
 	}
-	return false
+	return false, false
 }
 
 func (s *step) matches(text string) bool {

@@ -18,6 +18,11 @@ const (
 	QMgr         Service = "qmgr"
 )
 
+// Services lists all of them.
+func Services() []Service {
+	return []Service{Master, SMTPD, Cleanup, Dispatch, Router, SMTPClient, LocalDeliver, Bounce, QMgr}
+}
+
 // Arrow is one arrow of the picture: who may call whom.
 type Arrow struct {
 	Caller, Callee Service
@@ -29,7 +34,11 @@ type Arrow struct {
 func Arrows() []Arrow {
 	return []Arrow{
 		{SMTPD, Cleanup},
-		{SMTPD, Router}, // verification of recipients
+		{SMTPD, Router},        // verification; patterns that ask lookups
+		{Cleanup, Router},      // rewriting by lookups
+		{SMTPClient, Router},   // the same at the way out
+		{Router, LocalDeliver}, // forward files; programs that direct and route
+		{Router, SMTPClient},   // call-outs
 		{Bounce, Cleanup},
 		{Cleanup, Dispatch},
 		{QMgr, Dispatch},
@@ -38,7 +47,7 @@ func Arrows() []Arrow {
 		{Dispatch, LocalDeliver},
 		{Dispatch, Bounce},
 		{Dispatch, QMgr},
-		{Master, Router}, // mtactl explain
+		{Master, Router}, // mtactl explain, mtactl lookup
 	}
 }
 

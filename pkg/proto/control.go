@@ -14,6 +14,7 @@ import "time"
 //
 //	1. C: GET  /v1/status           S: 200 Status (?boards=1: with scoreboards)
 //	2. C: POST /v1/explain          S: 200 ExplainAnswer (ExplainQuery, asks router)
+//	   C: POST /v1/lookup           S: 200 LookupAnswered (LookupQuestion), 404
 //	3. C: POST /v1/reload           S: 200 ReloadResult, 422 when the new
 //	                                   configuration has problems and the old
 //	                                   one stays in force
@@ -119,11 +120,18 @@ type ReloadResult struct {
 type ExplainQuery struct {
 	Address string `json:"address"`
 	Sender  string `json:"sender,omitempty"` // "" = the null sender
+	// Where the mail came from, for conditions on it.
+	Client   string `json:"client,omitempty"`   // IP address
+	Listener string `json:"listener,omitempty"` // name
+	Source   string `json:"source,omitempty"`   // "smtp", "local", "bounce"; "" = smtp with a client, else local
+	Size     int64  `json:"size,omitempty"`     // octets
+	// Verify explains what is found out at RCPT: "route" or "callout"; "" = delivery.
+	Verify string `json:"verify,omitempty"`
 }
 
 // ExplainAnswer is the path of an address.
 type ExplainAnswer struct {
-	Trace  []string      `json:"trace"` // a line a step, indented by depth
+	Trace  []Step        `json:"trace"` // in the order in which it was asked
 	Leaves []ExplainLeaf `json:"leaves"`
 }
 
@@ -137,6 +145,28 @@ type ExplainLeaf struct {
 	NextHop   string   `json:"next_hop,omitempty"`
 	Hosts     []string `json:"hosts,omitempty"` // "name[address]:port", "address:port" of a literal
 	User      string   `json:"user,omitempty"`
+	ErrorsTo  string   `json:"errors_to,omitempty"`
+	// HeadersAdd and HeadersRemove are the changes of the header.
+	HeadersAdd    []string `json:"headers_add,omitempty"`
+	HeadersRemove []string `json:"headers_remove,omitempty"`
+	// Login tells as whom smtp-client would log in.
+	Login string `json:"login,omitempty"`
+	Once  bool   `json:"once,omitempty"` // not tried again
+}
+
+// LookupQuestion asks a lookup: POST /v1/lookup, S: 200 LookupAnswered, 404 when
+// there is no such lookup.
+type LookupQuestion struct {
+	Name string `json:"name"`
+	Key  string `json:"key"`
+}
+
+// LookupAnswered is what it has.
+type LookupAnswered struct {
+	Found   bool     `json:"found"`
+	Values  []string `json:"values"`
+	Trouble string   `json:"trouble,omitempty"`
+	Where   string   `json:"where,omitempty"`
 }
 
 // QueueFilter chooses messages; what is set must all hold. The zero value

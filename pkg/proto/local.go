@@ -27,6 +27,7 @@ type LocalJob struct {
 	Transport string             // name in settings.Transports (maildir, mbox, pipe)
 	User      *User              // nil: the transport's own user
 	Detail    string             // what followed the separator of the local part
+	Edit      *envelope.Edit     // of the header; nil = nothing
 	Content   Content
 }
 
@@ -41,6 +42,7 @@ func (m *LocalJob) EncodeTo(e *wire.Encoder) {
 	e.String(m.Transport)
 	encodeUser(e, m.User)
 	e.String(m.Detail)
+	m.Edit.EncodeTo(e)
 	m.Content.EncodeTo(e)
 }
 
@@ -52,6 +54,7 @@ func (m *LocalJob) DecodeFrom(d *wire.Decoder) {
 	m.Transport = d.String(maxName)
 	m.User = decodeUser(d)
 	m.Detail = d.String(maxName)
+	m.Edit = envelope.DecodeEdit(d)
 	m.Content.DecodeFrom(d)
 }
 

@@ -32,7 +32,10 @@ type RemoteJob struct {
 	EnvID      untrusted.Text
 	Has8Bit    bool
 	LongLine   bool
-	Content    Content
+	Edit       *envelope.Edit // of the header; nil = nothing
+	// Credentials log in to the hosts; nil = the transport's, or none.
+	Credentials *Credentials
+	Content     Content
 }
 
 // Kind is KindRemoteJob.
@@ -55,6 +58,8 @@ func (m *RemoteJob) EncodeTo(e *wire.Encoder) {
 	e.String(m.EnvID.ForWire())
 	e.Bool(m.Has8Bit)
 	e.Bool(m.LongLine)
+	m.Edit.EncodeTo(e)
+	m.Credentials.encodeTo(e)
 	m.Content.EncodeTo(e)
 }
 
@@ -75,6 +80,8 @@ func (m *RemoteJob) DecodeFrom(d *wire.Decoder) {
 	m.EnvID = untrusted.FromWire(d.String(1024))
 	m.Has8Bit = d.Bool()
 	m.LongLine = d.Bool()
+	m.Edit = envelope.DecodeEdit(d)
+	m.Credentials = decodeCredentials(d)
 	m.Content.DecodeFrom(d)
 }
 

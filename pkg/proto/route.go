@@ -27,7 +27,36 @@ type RouteQuery struct {
 	// Most is how many leaves the caller has room for; 0 for all that an answer
 	// holds.
 	Most uint32
+	// Origin is where the message came from, for entries with conditions on it.
+	Origin Origin
+	// Verify asks whether mail for the recipients would be taken, instead of where
+	// to deliver it: entries with verify = false are not asked.
+	Verify Verify
 }
+
+// Origin is where a message came from.
+type Origin struct {
+	Source   envelope.Source // 0 = not known, and no condition on it holds
+	Client   netip.Addr      // invalid for what came from this machine's programs
+	Listener string          // by name
+	Login    string          // authenticated, or the local user's name
+	Size     int64           // octets; 0 = not known yet
+}
+
+// OriginOf is the origin of a message that was accepted.
+func OriginOf(v *envelope.Envelope) Origin {
+	return Origin{Source: v.Source, Client: v.Client.Addr, Listener: v.Client.Port, Login: v.Client.Login, Size: v.Size}
+}
+
+// Verify says what a query is for.
+type Verify uint8
+
+// The purposes.
+const (
+	VerifyOff     Verify = 0 // to deliver
+	VerifyRoute   Verify = 1 // by the directors and routers alone
+	VerifyCallout Verify = 2 // and the server that they lead to is asked
+)
 
 // Kind is KindRouteQuery.
 func (*RouteQuery) Kind() uint16 { return KindRouteQuery }
@@ -37,6 +66,8 @@ func (m *RouteQuery) EncodeTo(e *wire.Encoder) {
 	m.Sender.EncodeTo(e)
 	e.Bool(m.Explain)
 	e.U32(m.Most)
+	m.Origin.encodeTo(e)
+	e.U8(uint8(m.Verify))
 	e.Count(len(m.Recipients))
 	for i := range m.Recipients {
 		m.Recipients[i].EncodeTo(e)
@@ -48,16 +79,39 @@ func (m *RouteQuery) DecodeFrom(d *wire.Decoder) {
 	m.Sender = mailaddr.DecodeFrom(d)
 	m.Explain = d.Bool()
 	m.Most = d.U32()
+	m.Origin.decodeFrom(d)
+	if m.Verify = Verify(d.U8()); m.Verify > VerifyCallout {
+		d.Fail("verify %d", m.Verify)
+	}
 	m.Recipients = make([]envelope.Recipient, d.Count(envelope.MaxRecipients, 8))
 	for i := range m.Recipients {
 		m.Recipients[i].DecodeFrom(d)
 	}
 }
 
+func (o *Origin) encodeTo(e *wire.Encoder) {
+	e.U8(uint8(o.Source))
+	addr, _ := o.Client.MarshalBinary()
+	e.Bytes(addr)
+	e.String(o.Listener)
+	e.String(o.Login)
+	e.I64(o.Size)
+}
+
+func (o *Origin) decodeFrom(d *wire.Decoder) {
+	o.Source = envelope.Source(d.U8())
+	if err := o.Client.UnmarshalBinary(d.Bytes(64)); err != nil {
+		d.Fail("client address: %v", err)
+	}
+	o.Listener = d.String(maxWords)
+	o.Login = d.String(maxWords)
+	o.Size = d.I64()
+}
+
 // RouteAnswer has the leaves of all recipients; Leaf.Parent says whose each is.
 type RouteAnswer struct {
 	Leaves []Leaf
-	Trace  []string // Explain: one line a step, indented by depth
+	Trace  []Step // Explain: what was asked, in order
 	// TooMany is how many leaves there would have been, instead of any, when they
 	// are more than Most.
 	TooMany uint32
@@ -88,6 +142,30 @@ type Leaf struct {
 	User *User
 	// Detail is what followed the separator of the local part.
 	Detail string
+	// Edit is what is changed in the header for this delivery, with that of
+	// Recipient.Edit in it; nil = nothing.
+	Edit *envelope.Edit
+	// Credentials are for the hosts, nil = none, or the transport's.
+	Credentials *Credentials
+	// Once: a failure for the moment is final (retry = false).
+	Once bool
+}
+
+// Credentials log in to a server. They are never written anywhere.
+type Credentials struct {
+	Username, Password string
+}
+
+// Step is one line of an explanation.
+type Step struct {
+	Depth  int    `json:"depth"`
+	Kind   string `json:"kind"`             // "address", "director", "router", "lookup", "note"
+	Name   string `json:"name,omitempty"`   // of the address, director, router or lookup
+	Driver string `json:"driver,omitempty"` // of directors and routers
+	// Did is what it did: "took", "redirected", "declined", "skipped" (a condition
+	// does not hold), "failed", "deferred"; of a lookup "found", "not found".
+	Did string `json:"did,omitempty"`
+	Why string `json:"why,omitempty"` // in words: which condition, which value
 }
 
 // Host is one server to try.
@@ -100,10 +178,11 @@ type Host struct {
 
 // User is who a local delivery is for.
 type User struct {
-	Name string
-	UID  uint32
-	GID  uint32
-	Home string
+	Name  string
+	Group string // by name; "" = the account's own
+	UID   uint32
+	GID   uint32
+	Home  string
 }
 
 // Kind is KindRouteAnswer.
@@ -124,8 +203,11 @@ func (m *RouteAnswer) EncodeTo(e *wire.Encoder) {
 		e.U32(at[i])
 	}
 	e.Count(len(m.Trace))
-	for _, line := range m.Trace {
-		encodeWords(e, line, maxTrace)
+	for _, s := range m.Trace {
+		e.U32(uint32(s.Depth))
+		for _, text := range []string{s.Kind, s.Name, s.Driver, s.Did, s.Why} {
+			encodeWords(e, text, maxTrace)
+		}
 	}
 	e.U32(m.TooMany)
 }
@@ -145,9 +227,13 @@ func (m *RouteAnswer) DecodeFrom(d *wire.Decoder) {
 			m.Leaves[i].Hosts = lists[n-1]
 		}
 	}
-	m.Trace = make([]string, d.Count(100_000, 4))
+	m.Trace = make([]Step, d.Count(100_000, 24))
 	for i := range m.Trace {
-		m.Trace[i] = d.String(maxTrace)
+		s := &m.Trace[i]
+		s.Depth = int(d.U32())
+		for _, text := range []*string{&s.Kind, &s.Name, &s.Driver, &s.Did, &s.Why} {
+			*text = d.String(maxTrace)
+		}
 	}
 	m.TooMany = d.U32()
 }
@@ -192,6 +278,9 @@ func (l *Leaf) encodeTo(e *wire.Encoder) {
 	e.String(l.NextHop)
 	encodeUser(e, l.User)
 	e.String(l.Detail)
+	l.Edit.EncodeTo(e)
+	l.Credentials.encodeTo(e)
+	e.Bool(l.Once)
 }
 
 func (l *Leaf) decodeFrom(d *wire.Decoder) {
@@ -206,6 +295,24 @@ func (l *Leaf) decodeFrom(d *wire.Decoder) {
 	l.NextHop = d.String(maxName)
 	l.User = decodeUser(d)
 	l.Detail = d.String(maxName)
+	l.Edit = envelope.DecodeEdit(d)
+	l.Credentials = decodeCredentials(d)
+	l.Once = d.Bool()
+}
+
+func (c *Credentials) encodeTo(e *wire.Encoder) {
+	e.Bool(c != nil)
+	if c != nil {
+		e.String(c.Username)
+		e.String(c.Password)
+	}
+}
+
+func decodeCredentials(d *wire.Decoder) *Credentials {
+	if !d.Bool() {
+		return nil
+	}
+	return &Credentials{Username: d.String(maxWords), Password: d.String(maxWords)}
 }
 
 func encodeHosts(e *wire.Encoder, hosts []Host) {
@@ -240,6 +347,7 @@ func encodeUser(e *wire.Encoder, u *User) {
 	e.Bool(u != nil)
 	if u != nil {
 		e.String(u.Name)
+		e.String(u.Group)
 		e.U32(u.UID)
 		e.U32(u.GID)
 		e.String(u.Home)
@@ -250,5 +358,5 @@ func decodeUser(d *wire.Decoder) *User {
 	if !d.Bool() {
 		return nil
 	}
-	return &User{Name: d.String(maxName), UID: d.U32(), GID: d.U32(), Home: d.String(4096)}
+	return &User{Name: d.String(maxName), Group: d.String(maxName), UID: d.U32(), GID: d.U32(), Home: d.String(4096)}
 }

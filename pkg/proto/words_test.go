@@ -19,7 +19,7 @@ func TestLongWordsCanBeSent(t *testing.T) {
 		{&Capacity{Reason: long}, &Capacity{}},
 		{&Due{Action: DueBounce, Reason: long}, &Due{}},
 		{&ReportDone{Text: long}, &ReportDone{}},
-		{&RouteAnswer{Trace: []string{long}}, &RouteAnswer{}},
+		{&RouteAnswer{Trace: []Step{{Why: long}}}, &RouteAnswer{}},
 		{&LocalDone{Outcome: outcome.Outcome{Class: outcome.Failed}, Output: untrusted.From(long)}, &LocalDone{}},
 		{&Report{What: ReportFailure, Output: []untrusted.Text{untrusted.From(long)}}, &Report{}},
 	} {

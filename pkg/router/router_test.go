@@ -470,7 +470,7 @@ func TestRootIsDeliveredByAliasOnly(t *testing.T) {
 
 func TestVirtualUsers(t *testing.T) {
 	l := newLab(t, "", map[string]string{"users": "ann@example.org ann\njoe joe:/srv/joe\n@sub.example.org catchall\n"})
-	l.set.Directors[1] = settings.Director{Name: "users", Driver: "user", Source: "table", File: filepath.Join(l.dir, "users"),
+	l.set.Directors[1] = settings.Director{Name: "users", Driver: "user", Users: "table", File: filepath.Join(l.dir, "users"),
 		Transport: "maildir", Separator: "+"}
 	l.start().expect([][2]string{
 		{"ann@example.org", "ann@example.org maildir ann"},
@@ -492,7 +492,7 @@ func TestVirtualUsers(t *testing.T) {
 func TestVirtualUsersOfASeparatedInstanceAreAccounts(t *testing.T) {
 	l := newLab(t, "", map[string]string{"users": "ann alice\njoe bob:/srv/joe\nno nosuch\nsu root\n"})
 	l.set.Instance.Separate = true
-	l.set.Directors[1] = settings.Director{Name: "users", Driver: "user", Source: "table", File: filepath.Join(l.dir, "users"),
+	l.set.Directors[1] = settings.Director{Name: "users", Driver: "user", Users: "table", File: filepath.Join(l.dir, "users"),
 		Transport: "maildir"}
 	l.start().expect([][2]string{
 		{"ann@example.org", "ann@example.org maildir alice"},

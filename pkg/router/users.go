@@ -65,7 +65,7 @@ type tableUsers struct {
 
 func newUsers(r *rules, d *director) (directs, error) {
 	r.needPasswd()
-	switch d.set.Source {
+	switch d.set.Users {
 	case "system", "":
 		return &systemUsers{r, d}, nil
 	case "table":
@@ -76,7 +76,7 @@ func newUsers(r *rules, d *director) (directs, error) {
 		r.warn(d.set.File, err, d.set.Optional)
 		return &tableUsers{r, d, f}, nil
 	}
-	return nil, fmt.Errorf("source %q is not known", d.set.Source)
+	return nil, fmt.Errorf("users %q is not known", d.set.Users)
 }
 
 // direct takes who has an account.

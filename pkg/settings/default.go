@@ -63,7 +63,7 @@ func Default() *Settings {
 func DefaultDirectors() []Director {
 	return []Director{
 		{Name: "aliases", Driver: "aliasfile", File: "aliases", Optional: true},
-		{Name: "users", Driver: "user", Source: "system", Transport: "maildir", Separator: "+"},
+		{Name: "users", Driver: "user", Users: "system", Transport: "maildir", Separator: "+"},
 	}
 }
 

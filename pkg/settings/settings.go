@@ -29,6 +29,7 @@ type Settings struct {
 	Routers    []Router             `toml:"router" json:"router"`
 	Transports map[string]Transport `toml:"transport" json:"transport"`
 	Rewrites   []Rewrite            `toml:"rewrite" json:"rewrite"`
+	Lookups    map[string]Lookup    `toml:"lookup" json:"lookup,omitempty"`
 	Retry      Retry                `toml:"retry" json:"retry"`
 	Reports    Reports              `toml:"reports" json:"reports"`
 	Limits     Limits               `toml:"limits" json:"limits"`
@@ -83,25 +84,51 @@ type Domains struct {
 	Relay []string `toml:"relay" json:"relay"`
 	// Trusted networks may relay to anywhere. Default: this machine.
 	Trusted []string `toml:"trusted" json:"trusted"`
+	// Syntax lists other ways of writing addresses that are understood beside the
+	// Internet's: "percent" (user%host@here, for a domain of ours) and "bang"
+	// (host!user). What is meant is decided as for any address, so neither lets
+	// a stranger relay. Default: none.
+	Syntax []string `toml:"syntax" json:"syntax,omitempty"`
 }
 
-// Verify says which recipients are looked up while the client waits, so that
+// Verify says which addresses are looked up while the client waits, so that
 // mail for nobody is refused at RCPT instead of being returned later to a sender
 // who may be forged.
 type Verify struct {
 	// LocalRecipients is "route" (ask the directors whether there is such a
-	// user) or "off".
+	// user), "callout" (ask, too, the server behind an smtp or lmtp transport) or
+	// "off".
 	LocalRecipients string `toml:"local_recipients" json:"local_recipients"`
-	// RemoteRecipients is "route" (ask the routers whether the domain exists)
-	// or "off".
+	// RemoteRecipients is "route" (ask the routers whether the domain exists),
+	// "callout" (ask the domain's mail server whether it would take mail for the
+	// recipient) or "off".
 	RemoteRecipients string `toml:"remote_recipients" json:"remote_recipients"`
+	// Senders is "route" (a report could be sent to the sender: his domain exists,
+	// or he is a user here), "callout" (the domain's mail server takes mail for
+	// him, from the null sender) or "off". Default: "off".
+	Senders string `toml:"senders" json:"senders"`
+	// OwnDomains is what becomes of mail from outside, by clients that may not
+	// relay, whose envelope sender is in a local domain: "verify" (the sender must
+	// exist; a list or a forwarder returns such mail), "refuse" (one's own users
+	// must submit it where they may relay) or "accept". Default: "accept".
+	OwnDomains string `toml:"own_domains" json:"own_domains"`
 	// TrustedClients includes the clients that may relay. Without it one's own
 	// users get a report in plain words instead of an error from their mail
 	// program.
 	TrustedClients bool `toml:"trusted_clients" json:"trusted_clients"`
-	// WhenUnsure is "accept" (the queue tries again) or "defer" (450 to the
-	// client) for a recipient about whom nothing can be found out at the moment.
+	// WhenUnsure is "accept" (take it on trust; the queue tries again) or "defer"
+	// (450 to the client) for an address about which nothing can be found out at
+	// the moment.
 	WhenUnsure string `toml:"when_unsure" json:"when_unsure"`
+	// CalloutTimeout bounds one call-out; the client waits as long.
+	CalloutTimeout Duration `toml:"callout_timeout" json:"callout_timeout"`
+	// CalloutKeepYes and CalloutKeepNo are how long an answer is remembered.
+	CalloutKeepYes Duration `toml:"callout_keep_yes" json:"callout_keep_yes"`
+	// CalloutKeepNo: see CalloutKeepYes.
+	CalloutKeepNo Duration `toml:"callout_keep_no" json:"callout_keep_no"`
+	// CalloutsPerDomain bounds the call-outs for one domain at a time; beyond them
+	// an address counts as not to be found out.
+	CalloutsPerDomain int `toml:"callouts_per_domain" json:"callouts_per_domain"`
 }
 
 // Listen is one listening socket of smtpd.
@@ -131,70 +158,6 @@ type Listen struct {
 	MinRate Size `toml:"min_rate" json:"min_rate"`
 	// Banner is added to the greeting behind the hostname.
 	Banner string `toml:"banner" json:"banner"`
-}
-
-// Director handles local addresses, in order.
-type Director struct {
-	// Name appears in logs and explanations.
-	Name string `toml:"name" json:"name"`
-	// Driver is aliasfile, user or smartuser.
-	Driver string `toml:"driver" json:"driver"`
-	// Domains limits the director to some local domains (patterns).
-	Domains []string `toml:"domains" json:"domains"`
-	// LocalParts limits it to some local parts (patterns).
-	LocalParts []string `toml:"local_parts" json:"local_parts"`
-	// File is the alias file (aliasfile) or the virtual user table (user); a
-	// relative path lies in the instance's etc.
-	File string `toml:"file" json:"file"`
-	// Optional makes an absent File decline instead of defer.
-	Optional bool `toml:"optional" json:"optional"`
-	// Source is "system" (the password file) or "table" (File) for user.
-	Source string `toml:"source" json:"source"`
-	// Transport names the transport for what this director accepts. For
-	// aliasfile: every name in the file is delivered by it, whatever the entries
-	// say (one script for a class of users).
-	Transport string `toml:"transport" json:"transport"`
-	// PipeTransport and FileTransport serve "|command" and "/file" of an alias.
-	PipeTransport string `toml:"pipe_transport" json:"pipe_transport"`
-	// FileTransport: see PipeTransport.
-	FileTransport string `toml:"file_transport" json:"file_transport"`
-	// AllowPipes lets an alias run commands.
-	AllowPipes bool `toml:"allow_pipes" json:"allow_pipes"`
-	// AllowFiles lets an alias name files.
-	AllowFiles bool `toml:"allow_files" json:"allow_files"`
-	// User runs pipes and writes files of this director, "" = nobody.
-	User string `toml:"user" json:"user"`
-	// Address is the new address of smartuser.
-	Address string `toml:"address" json:"address"`
-	// Separator splits "user+detail"; "" turns it off.
-	Separator string `toml:"separator" json:"separator"`
-	// ErrorsTo is where reports go for what this director redirects.
-	ErrorsTo string `toml:"errors_to" json:"errors_to"`
-}
-
-// Router handles remote addresses, in order.
-type Router struct {
-	// Name appears in logs and explanations.
-	Name string `toml:"name" json:"name"`
-	// Driver is mx, table, smarthost or literal.
-	Driver string `toml:"driver" json:"driver"`
-	// Domains limits the router to some domains (patterns).
-	Domains []string `toml:"domains" json:"domains"`
-	// File maps domains to hosts (table): "domain host[:port] [host...]" a line.
-	File string `toml:"file" json:"file"`
-	// Hosts are tried in order (smarthost): "host", "host:port", "[host]" (no
-	// MX lookup), "[192.0.2.1]:25".
-	Hosts []string `toml:"hosts" json:"hosts"`
-	// Map is a table written in place: domain = "host[:port] ...".
-	Map map[string]string `toml:"map" json:"map"`
-	// Port is the port where none is named. Default 25.
-	Port int `toml:"port" json:"port"`
-	// Transport names the transport.
-	Transport string `toml:"transport" json:"transport"`
-	// MXOnly forbids the fallback to A and AAAA for these domains (patterns).
-	MXOnly []string `toml:"mx_only" json:"mx_only"`
-	// MXOnlyExcept are exceptions to MXOnly.
-	MXOnlyExcept []string `toml:"mx_only_except" json:"mx_only_except"`
 }
 
 // Transport says how to deliver.
@@ -250,13 +213,44 @@ type Transport struct {
 	Umask string `toml:"umask" json:"umask"`
 	// Environment adds NAME=value to a pipe's environment.
 	Environment []string `toml:"environment" json:"environment"`
+	// Returns is what a pipe's command makes: "" (it delivers) or "report": the
+	// mail is returned to its sender, and what the command printed stands in the
+	// report as the words that this site has for him (whom he may have meant, where
+	// the user has gone). A command that fails defers, so that nobody gets an
+	// answer without them.
+	Returns string `toml:"returns" json:"returns"`
+
+	// Group is the group of User; "" = that of the account.
+	Group string `toml:"group" json:"group"`
+	// HeadersAdd are fields that are added at the end of the header, "Name: text";
+	// {local_part} {domain} {recipient} {sender} are filled in.
+	HeadersAdd []string `toml:"headers_add" json:"headers_add"`
+	// HeadersRemove names fields that are taken out.
+	HeadersRemove []string `toml:"headers_remove" json:"headers_remove"`
+	// Rewrites names [[rewrite]] rules that are applied to what leaves by this
+	// transport, in the order of the rules, and not to what comes in: real names of
+	// users outside and account names inside, or one domain for all machines.
+	Rewrites []string `toml:"rewrite" json:"rewrite"`
+
+	// Username and PasswordFile are for a server that wants to know who sends
+	// (AUTH, RFC 4954); the file has the password in its first line, master reads
+	// it, so it may be root's alone. They are given only over a verified TLS
+	// connection, or to this machine. Where a router names credentials, those are
+	// used instead.
+	Username string `toml:"username" json:"username,omitempty"`
+	// PasswordFile: see Username.
+	PasswordFile string `toml:"password_file" json:"password_file,omitempty"`
+	// Password is what PasswordFile had: filled in by the loader, never from the
+	// configuration, and given to smtp-client alone.
+	Password string `toml:"-" json:"password,omitempty"`
 }
 
 // Rewrite changes addresses when a message comes in, in the envelope and in the
 // header, in order, each rule on what the one before made. Without any, nothing
 // is changed. `mtactl rewrite` shows what they do to an address or a message.
 type Rewrite struct {
-	// Name appears in the log.
+	// Name appears in the log, and in the transports that use the rule at the way
+	// out.
 	Name string `toml:"name" json:"name"`
 	// Sources are the places where addresses are rewritten: "envelope-sender",
 	// "envelope-recipients", header fields by name ("from", "reply-to",
@@ -270,11 +264,13 @@ type Rewrite struct {
 	// Match is the pattern of the addresses to rewrite: exact, a glob, or a
 	// regular expression. What each * of a glob or group of an expression stood for
 	// is {1}, {2} and so on. An address without a domain is matched by expressions
-	// and "*" alone.
+	// and "*" alone. "lookup:NAME" matches the addresses that a lookup has.
 	Match string `toml:"match" json:"match"`
-	// To is the new address, with {1} to {9}, {local_part} and {domain}.
-	// "*@example.org" keeps the local part, "name@*" the domain. Without it the
-	// address stays; then must be "stop".
+	// To is the new address, with {1} to {9}, {local_part} and {domain}, and
+	// {lookup:NAME:KEY} where KEY is one of these, or "address": what the lookup
+	// NAME has for it; if it has nothing, the address stays. "*@example.org" keeps
+	// the local part, "name@*" the domain. Without it the address stays; then must
+	// be "stop".
 	To string `toml:"to" json:"to"`
 	// Then is what follows where the rule matched: "continue" with the next
 	// rule, "stop", or "again" from the first rule when the address has changed (at most 10 times).

@@ -22,9 +22,10 @@ const module = "filbert/"
 // services (the last) never import each other.
 var layers = [][]string{
 	{"durable", "wire", "privsep", "durable/crashfs"},
-	{"untrusted", "queueid", "mailaddr", "smtp", "message", "envelope", "outcome", "pattern", "argv"},
+	{"untrusted", "queueid", "mailaddr", "smtp", "message", "envelope", "outcome", "pattern", "argv", "oldaddr"},
 	{"rewrite", "route", "dsn", "retry", "settings"},
-	{"journal", "spool", "ledger", "config", "resolve", "resolve/resolvetest", "lookup", "event", "aliases"},
+	{"journal", "spool", "ledger", "config", "resolve", "resolve/resolvetest", "lookup", "event", "aliases", "cdb", "sqltable", "ldaptable", "redistable", "socketmap", "callout"},
+	{"tables"},
 	{"proto"},
 	{"ipc", "service", "service/admin", "service/servicetest"},
 	{"smtpd", "pickup", "cleanup", "dispatch", "router", "smtpclient", "localdeliver", "bounce", "qmgr", "master", "mtactl", "smtpclient/smtptest"},
@@ -41,6 +42,14 @@ var owners = map[string][]string{
 	"github.com/elastic/go-seccomp":  {"pkg/privsep"},
 	"github.com/moby/sys/capability": {"pkg/privsep"},
 	"github.com/spf13/cobra":         {"cmd/mtactl", "pkg/mtactl"},
+	"github.com/gaissmai/bart":       {"pkg/lookup"},
+	"modernc.org/sqlite":             {"pkg/sqltable"},
+	"github.com/jackc/pgx":           {"pkg/sqltable"},
+	"github.com/go-sql-driver/mysql": {"pkg/sqltable"},
+	"github.com/go-ldap/ldap":        {"pkg/ldaptable"},
+	"github.com/redis/go-redis":      {"pkg/redistable"},
+	"github.com/emersion/go-sasl":    {"pkg/smtpclient"},
+	"github.com/xdg-go/scram":        {"pkg/smtpclient"},
 }
 
 type source struct {

@@ -278,7 +278,7 @@ file = "%[1]s/aliases"
 [[director]]
 name = "dovecot"
 driver = "user"
-source = "table"
+users = "table"
 file = "%[1]s/users"
 transport = "dovecot"
 

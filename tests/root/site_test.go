@@ -167,13 +167,13 @@ user = "nobody"
 name = "mboxes"
 driver = "user"
 domains = ["mbox.test"]
-source = "system"
+users = "system"
 transport = "mbox"
 
 [[director]]
 name = "users"
 driver = "user"
-source = "system"
+users = "system"
 separator = "+"
 transport = "maildir"
 

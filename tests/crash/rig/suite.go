@@ -63,7 +63,7 @@ file = "aliases"
 [[director]]
 name = "users"
 driver = "user"
-source = "table"
+users = "table"
 file = "users"
 transport = "maildir"
 [[router]]
