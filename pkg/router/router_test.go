@@ -79,7 +79,7 @@ func newLab(t testing.TB, zone string, files map[string]string) *lab {
 	s.Directors = []settings.Director{
 		{Name: "aliases", Driver: "aliasfile", File: filepath.Join(l.dir, "aliases"), Optional: true, Separator: "+",
 			AllowPipes: true, AllowFiles: true, PipeTransport: "pipe", FileTransport: "file"},
-		{Name: "users", Driver: "user", Source: "system", Transport: "maildir", Separator: "+"},
+		{Name: "users", Driver: "user", Users: "system", Transport: "maildir", Separator: "+"},
 	}
 	return l
 }
