@@ -50,7 +50,7 @@ func (d *director) unreadable(err error) said {
 	if d.set.Optional && errors.Is(err, fs.ErrNotExist) {
 		return said{why: "there is no file " + d.set.File}
 	}
-	return said{decision: decided, verdict: outcome.Defer(outcome.Internal, statusConfig,
+	return said{decision: unsure, verdict: outcome.Defer(outcome.Internal, statusConfig,
 		"director %s: %s", d.set.Name, untrusted.From(err.Error()).ForTerminal())}
 }
 
@@ -170,12 +170,12 @@ func (a *aliasFile) errorsTo(q *query, n *node, t *aliases.Table, addr mailaddr.
 	}
 	owner, err := addr.WithLocal(prefix + addr.Local())
 	if err != nil || strings.HasPrefix(strings.ToLower(addr.Local()), prefix) {
-		return a.director.errorsTo
+		return a.director.report(q)
 	}
 	if _, found := keyIn(t, owner); found {
 		return &owner
 	}
-	return a.director.errorsTo
+	return a.director.report(q)
 }
 
 // forbidden says what of an entry the director does not allow, "" if nothing.
@@ -250,14 +250,14 @@ func list(items []aliases.Item) string {
 // one expanded at an earlier attempt, for which it is asked again whether any
 // director allows such a thing.
 func (q *query) target(n *node) {
-	q.trace.add("%s", targetText(n))
+	q.trace.address(targetText(n))
 	q.trace.at(n.depth + 1)
 	d, what := n.from, "commands (allow_pipes)"
 	if n.rcpt.Kind == envelope.TargetFile {
 		what = "files (allow_files)"
 	}
 	if d == nil {
-		d = q.rules.allowing(n)
+		d = q.allowing(n)
 	}
 	if d == nil {
 		o := outcome.Defer(outcome.Policy, statusConfig, "alias %s: no director allows %s", n.rcpt.Address, what)
@@ -270,18 +270,21 @@ func (q *query) target(n *node) {
 		transport = d.set.FileTransport
 	}
 	q.trace.add("director %s: transport %s, user %s", d.set.Name, transport, n.rcpt.User)
-	q.add(n, proto.Leaf{By: d.set.Name, Transport: transport})
+	q.take(n, &d.course, proto.Leaf{Transport: transport})
 }
 
 // allowing finds the first director that an alias with such a target may have
 // come from.
-func (r *rules) allowing(n *node) *director {
-	for _, d := range r.directors {
+func (q *query) allowing(n *node) *director {
+	for _, d := range q.rules.directors {
 		allowed := d.set.AllowPipes
 		if n.rcpt.Kind == envelope.TargetFile {
 			allowed = d.set.AllowFiles
 		}
-		if d.set.Driver == "aliasfile" && allowed && d.mismatch(n.addr) == "" {
+		if d.set.Driver != "aliasfile" && d.set.Driver != "forwardfile" || !allowed {
+			continue
+		}
+		if why, err := d.conditions.mismatch(q, n.addr); why == "" && err == nil {
 			return d
 		}
 	}

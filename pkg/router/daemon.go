@@ -72,6 +72,9 @@ func (r *Router) Open(p *service.Process) error {
 			return err
 		}
 	}
+	if w.Agents == nil {
+		w.Agents = connect(p)
+	}
 	rules, err := compile(p.Settings(), *w)
 	if err != nil {
 		return err
@@ -214,9 +217,17 @@ func (r *Router) Serve(ctx context.Context, p *service.Process) error {
 
 func (r *Router) handle(ctx context.Context, c *ipc.Call) {
 	c.CloseFiles() // a query has none
+	if c.Kind == proto.KindLookup {
+		r.lookUp(ctx, c)
+		return
+	}
 	var m proto.RouteQuery
 	if c.Decode(&m) != nil {
 		return // the connection is closed
+	}
+	if !mayRoute(c.Caller) {
+		_ = c.Violation(fmt.Errorf("%s may not ask for routes", c.Caller))
+		return
 	}
 	a := r.Answer(ctx, &m)
 	most := envelope.MaxRecipients // of an answer
@@ -233,10 +244,15 @@ func (r *Router) handle(ctx context.Context, c *ipc.Call) {
 func (r *Router) Answer(ctx context.Context, m *proto.RouteQuery) *proto.RouteAnswer {
 	ctx, cancel := context.WithTimeout(ctx, queryDeadline)
 	defer cancel()
-	r.mu.RLock()
-	rules := r.rules
-	rules.users.Add(1)
-	r.mu.RUnlock()
-	defer rules.users.Done()
+	rules, done := r.use()
+	defer done()
 	return rules.answer(ctx, m)
+}
+
+// use gives the rules in force, for as long as done is not called.
+func (r *Router) use() (in *rules, done func()) {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	r.rules.users.Add(1)
+	return r.rules, r.rules.users.Done
 }

@@ -7,7 +7,6 @@ import (
 	"filbert/pkg/envelope"
 	"filbert/pkg/mailaddr"
 	"filbert/pkg/outcome"
-	"filbert/pkg/pattern"
 	"filbert/pkg/proto"
 	"filbert/pkg/settings"
 	"filbert/pkg/untrusted"
@@ -20,7 +19,8 @@ const (
 	declined   decision = iota // not mine: ask the next
 	taken                      // deliver as the leaf says
 	redirected                 // by its children
-	decided                    // failed, deferred or done: the verdict
+	decided                    // failed, deferred or done, as somebody wants it: the verdict
+	unsure                     // it can't tell at the moment: on_defer says what follows the verdict
 )
 
 // said is a director's whole answer.
@@ -39,40 +39,30 @@ type directs interface {
 
 // director is one entry of the configuration.
 type director struct {
-	set      settings.Director
-	domains  pattern.List
-	locals   pattern.List
-	errorsTo *mailaddr.Address
-	driver   directs
+	course
+	set    settings.Director
+	driver directs
 }
 
 func (r *rules) compileDirectors() error {
+	var chain []*course
 	for i := range r.settings.Directors {
 		d := &director{set: r.settings.Directors[i]}
 		if err := r.compileDirector(d); err != nil {
 			return fmt.Errorf("director %s: %w", d.set.Name, err)
 		}
 		r.directors = append(r.directors, d)
+		chain = append(chain, &d.course)
 	}
-	return nil
+	return chainOf(chain)
 }
 
 func (r *rules) compileDirector(d *director) (err error) {
-	if d.domains, err = pattern.CompileList(d.set.Domains, pattern.Domains); err != nil {
-		return fmt.Errorf("domains: %w", err)
+	if d.course, err = r.compileCourse("director", d.set.Name, d.set.Driver, &d.set.Conditions, &d.set.Course); err != nil {
+		return err
 	}
-	if d.locals, err = pattern.CompileList(d.set.LocalParts, pattern.LocalParts); err != nil {
-		return fmt.Errorf("local_parts: %w", err)
-	}
-	if d.set.ErrorsTo != "" {
-		a, err := mailaddr.ParseLocalOrMailbox(untrusted.From(d.set.ErrorsTo))
-		if err == nil && a.Domain() == "" {
-			a, err = a.WithDomain(r.home)
-		}
-		if err != nil {
-			return fmt.Errorf("errors_to: %w", err)
-		}
-		d.errorsTo = &a
+	if d.set.Lookup != "" && !r.tables.Has(d.set.Lookup) {
+		return fmt.Errorf("there is no lookup %q", d.set.Lookup)
 	}
 	switch d.set.Driver {
 	case "aliasfile":
@@ -85,17 +75,6 @@ func (r *rules) compileDirector(d *director) (err error) {
 		err = fmt.Errorf("driver %q is not known", d.set.Driver)
 	}
 	return err
-}
-
-// mismatch says which condition an address does not meet, "" if it meets all.
-func (d *director) mismatch(a mailaddr.Address) string {
-	if !d.domains.Empty() && !d.domains.Match(a.Domain()) {
-		return "domains does not match"
-	}
-	if !d.locals.Empty() && !d.locals.Match(a.Local()) {
-		return "local_parts does not match"
-	}
-	return ""
 }
 
 // candidate is a local part to look for: the whole one, or what stands before

@@ -18,23 +18,23 @@ import (
 type exchange struct {
 	rules        *rules
 	port         uint16
-	only, except pattern.List // domains for which nothing but MX will do
+	only, except pattern.Asking // domains for which nothing but MX will do
 }
 
 // hosts is RFC 5321, section 5.1: MX records, else the domain's own addresses.
-func (x *exchange) hosts(ctx context.Context, domain string, own *route.Own, port uint16, t *trace) (route.Plan, time.Time, outcome.Outcome) {
-	mx, err := x.rules.resolver.LookupMX(ctx, domain)
+func (x *exchange) hosts(q *query, domain string, own *route.Own, port uint16) (route.Plan, time.Time, outcome.Outcome) {
+	mx, err := x.rules.resolver.LookupMX(q.ctx, domain)
 	if err != nil {
 		var e *resolve.Error
 		switch {
 		case errors.As(err, &e) && e.Kind() == resolve.NoData:
-			return x.implicit(ctx, domain, own, port, t)
+			return x.implicit(q, domain, own, port)
 		case errors.As(err, &e) && !e.Temporary():
 			return route.Plan{}, time.Time{}, route.NoDomain(domain)
 		}
 		return route.Plan{}, time.Time{}, route.TemporaryDNS(domain, err)
 	}
-	t.add("  MX of %s: %s", domain, describe(mx))
+	q.trace.note("MX of %s: %s", domain, describe(mx))
 	switch {
 	case mx.Null:
 		return route.Plan{}, mx.Expires, route.NullMX(domain)
@@ -49,29 +49,43 @@ func (x *exchange) hosts(ctx context.Context, domain string, own *route.Own, por
 	if verdict.Class != 0 {
 		return route.Plan{}, mx.Expires, verdict
 	}
-	found, expires := x.addresses(ctx, chosen, t)
+	found, expires := x.addresses(q, chosen)
 	plan, verdict := route.Make(domain, found, port, own)
 	return plan, earlier(expires, mx.Expires), verdict
 }
 
 // implicit is a domain without MX records: it is its own mail exchanger, where
 // mx_only does not forbid that.
-func (x *exchange) implicit(ctx context.Context, domain string, own *route.Own, port uint16, t *trace) (route.Plan, time.Time, outcome.Outcome) {
-	if x.only.Match(domain) && !x.except.Match(domain) {
-		t.add("  MX of %s: none, and mx_only wants one", domain)
+func (x *exchange) implicit(q *query, domain string, own *route.Own, port uint16) (route.Plan, time.Time, outcome.Outcome) {
+	only, err := x.mxOnly(q, domain)
+	if err != nil {
+		return route.Plan{}, time.Time{}, cantTell("mx_only", err)
+	}
+	if only {
+		q.trace.note("MX of %s: none, and mx_only wants one", domain)
 		return route.Plan{}, time.Time{}, route.NoMX(domain)
 	}
-	t.add("  MX of %s: none: its own addresses", domain)
-	return x.direct(ctx, domain, own, port, t)
+	q.trace.note("MX of %s: none: its own addresses", domain)
+	return x.direct(q, domain, own, port)
+}
+
+// mxOnly tells whether nothing but MX records will do for a domain.
+func (x *exchange) mxOnly(q *query, domain string) (bool, error) {
+	only, _, err := x.only.Match(q.ctx, domain, q.ask)
+	if err != nil || !only {
+		return false, err
+	}
+	except, _, err := x.except.Match(q.ctx, domain, q.ask)
+	return !except, err
 }
 
 // direct uses the addresses of a host itself.
-func (x *exchange) direct(ctx context.Context, host string, own *route.Own, port uint16, t *trace) (route.Plan, time.Time, outcome.Outcome) {
+func (x *exchange) direct(q *query, host string, own *route.Own, port uint16) (route.Plan, time.Time, outcome.Outcome) {
 	chosen, verdict := route.Choose(host, []route.Exchanger{{Host: host}}, own, x.rules.world.Chance)
 	if verdict.Class != 0 {
 		return route.Plan{}, time.Time{}, verdict
 	}
-	found, expires := x.addresses(ctx, chosen, t)
+	found, expires := x.addresses(q, chosen)
 	if found[0].Err != nil && !found[0].Unsure {
 		return route.Plan{}, expires, route.NoAddress(host)
 	}
@@ -80,20 +94,20 @@ func (x *exchange) direct(ctx context.Context, host string, own *route.Own, port
 }
 
 // addresses asks for those of all exchangers at once.
-func (x *exchange) addresses(ctx context.Context, list []route.Exchanger, t *trace) ([]route.Found, time.Time) {
+func (x *exchange) addresses(q *query, list []route.Exchanger) ([]route.Found, time.Time) {
 	found := make([]route.Found, len(list))
 	ends := make([]time.Time, len(list))
 	var wg sync.WaitGroup
 	for i := range list[1:] {
-		wg.Go(func() { found[i+1], ends[i+1] = x.find(ctx, list[i+1]) })
+		wg.Go(func() { found[i+1], ends[i+1] = x.find(q.ctx, list[i+1]) })
 	}
-	found[0], ends[0] = x.find(ctx, list[0])
+	found[0], ends[0] = x.find(q.ctx, list[0])
 	wg.Wait()
 	var first time.Time
 	for i := range found {
 		first = earlier(first, ends[i])
-		if t.on() {
-			t.add("  %s", describeFound(&found[i]))
+		if q.trace.on() {
+			q.trace.note("%s", describeFound(&found[i]))
 		}
 	}
 	return found, first

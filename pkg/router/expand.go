@@ -56,7 +56,10 @@ func (q *query) step(n *node, seen map[seenKey]bool) []node {
 		return nil
 	}
 	n.addr = q.rules.qualified(n.rcpt.Address)
-	if !q.rules.isLocal(n.addr.Domain()) {
+	if local, err := q.isLocal(n.addr.Domain()); err != nil {
+		q.verdict(n, cantTell("domains.local", err))
+		return nil
+	} else if !local {
 		q.await(n)
 		return nil
 	}
@@ -66,7 +69,7 @@ func (q *query) step(n *node, seen map[seenKey]bool) []node {
 	}
 	k := seenKey{addr: lowered(n.addr), exempt: n.descends(n.addr)}
 	if seen[k] {
-		q.trace.add("%s", n.addr)
+		q.trace.address(n.addr.String())
 		q.trace.at(n.depth + 1)
 		q.trace.add("already in this tree")
 		return nil
@@ -95,57 +98,82 @@ func lowered(a mailaddr.Address) mailaddr.Address {
 
 // direct offers n to the directors in order.
 func (q *query) direct(n *node) []node {
-	q.trace.add("%s", n.addr)
+	q.trace.address(n.addr.String())
 	q.trace.at(n.depth + 1)
-	for _, d := range q.rules.directors {
-		if why := d.mismatch(n.addr); why != "" {
-			q.trace.add("director %s (%s): declined: %s", d.set.Name, d.set.Driver, why)
-			continue
+	for i := 0; i < len(q.rules.directors); {
+		d := q.rules.directors[i]
+		i = d.next
+		next, v := d.before(q, n.addr)
+		if next == ask {
+			s := d.driver.direct(q, n)
+			switch s.decision {
+			case taken, redirected, decided:
+				return q.directed(n, d, &s)
+			case declined:
+				next = d.declined(q, s.why)
+			case unsure:
+				next, v = d.unsure(q, s.verdict)
+			}
+		} else if next == goOn {
+			i = d.after()
 		}
-		s := d.driver.direct(q, n)
-		q.explain(d, &s)
-		switch s.decision {
-		case taken:
-			s.leaf.By = d.set.Name
-			q.add(n, s.leaf)
+		switch next {
+		case concede:
+			q.settle(n, d.name, v)
 			return nil
-		case redirected:
-			return s.children
-		case decided:
-			q.settle(n, d.set.Name, s.verdict)
-			return nil
+		case giveUp:
+			return q.nobody(n)
 		}
 	}
 	return q.nobody(n)
 }
 
-func (q *query) explain(d *director, s *said) {
-	if !q.trace.on() {
-		return
-	}
-	who := fmt.Sprintf("director %s (%s)", d.set.Name, d.set.Driver)
+// directed does what a director has said.
+func (q *query) directed(n *node, d *director, s *said) []node {
 	switch s.decision {
-	case declined:
-		q.trace.add("%s: declined: %s", who, s.why)
 	case taken:
-		q.trace.add("%s: took: %s", who, s.why)
+		q.trace.step(d.step("took", s.why))
 		q.explainLeaf(&s.leaf)
+		q.take(n, &d.course, s.leaf)
+		return nil
 	case redirected:
-		q.trace.add("%s: took: %s", who, s.why)
-	case decided:
-		q.trace.add("%s: %s: %s %s: %s", who, s.verdict.Class, s.verdict.Kind, s.verdict.Status, s.verdict.Text.ForTerminal())
+		q.trace.step(d.step("redirected", s.why))
+		if edit := d.edit(q, n.addr); !edit.IsEmpty() {
+			for i := range s.children {
+				s.children[i].rcpt.Edit = s.children[i].rcpt.Edit.Then(edit)
+			}
+		}
+		return s.children
 	}
+	did := "took"
+	if s.verdict.Class != outcome.Delivered {
+		did = s.verdict.Class.String()
+	}
+	q.trace.step(d.step(did, verdictText(s.verdict)))
+	q.settle(n, d.name, s.verdict)
+	return nil
+}
+
+// take adds the leaf of an entry that delivers.
+func (q *query) take(n *node, c *course, leaf proto.Leaf) {
+	leaf.Recipient = n.rcpt
+	c.follow(q, &leaf)
+	leaf.Parent, leaf.Expanded = n.root, n.expanded
+	q.leaves = append(q.leaves, leaf)
 }
 
 func (q *query) explainLeaf(l *proto.Leaf) {
-	text := "  transport " + l.Transport
+	if !q.trace.on() {
+		return
+	}
+	text := "transport " + l.Transport
 	if l.User != nil {
 		text += fmt.Sprintf(", user %s (uid %d, gid %d, home %s)", l.User.Name, l.User.UID, l.User.GID, l.User.Home)
 	}
 	if l.Detail != "" {
 		text += ", detail " + l.Detail
 	}
-	q.trace.add("%s", text)
+	q.trace.note("%s", text)
 }
 
 // nobody ends an address that no director took.

@@ -35,17 +35,22 @@ type query struct {
 	ctx    context.Context
 	rules  *rules
 	sender mailaddr.Address
+	origin proto.Origin
+	verify proto.Verify
 	trace  *trace
 
+	mu    sync.Mutex // of asked: domains are routed side by side
+	asked map[string]remembered
+
 	leaves []proto.Leaf
-	// remote are the leaves that wait for their domain: ASCII domain to
-	// indexes of leaves.
-	remote map[string][]int
+	// remote are the leaves that wait for their domain: indexes of leaves, by what
+	// their routes depend on.
+	remote map[routeKey][]int
 }
 
 // answer goes through a whole query.
 func (r *rules) answer(ctx context.Context, m *proto.RouteQuery) *proto.RouteAnswer {
-	q := &query{ctx: ctx, rules: r, sender: m.Sender, leaves: make([]proto.Leaf, 0, len(m.Recipients))}
+	q := &query{ctx: ctx, rules: r, sender: m.Sender, origin: m.Origin, verify: m.Verify, leaves: make([]proto.Leaf, 0, len(m.Recipients))}
 	if m.Explain {
 		q.trace = new(trace)
 	}
@@ -68,11 +73,28 @@ func (q *query) begin(i int, rcpt *envelope.Recipient) {
 	case n.addr.IsNull():
 		q.verdict(&n, outcome.Fail(outcome.UnknownUser, statusBadAddress, "the null address is no recipient"))
 		return
-	case !q.rules.isLocal(n.addr.Domain()):
-		q.await(&n)
-		return
 	}
-	q.expand(n)
+	if local, err := q.isLocal(n.addr.Domain()); err != nil {
+		q.verdict(&n, cantTell("domains.local", err))
+	} else if local {
+		q.expand(n)
+	} else {
+		q.await(&n)
+	}
+}
+
+// isLocal tells whether directors handle a domain.
+func (q *query) isLocal(domain string) (bool, error) {
+	if domain == "" {
+		return true, nil
+	}
+	in, _, err := q.rules.local.Match(q.ctx, domain, q.ask)
+	return in, err
+}
+
+// cantTell is the verdict while a setting can't be asked.
+func cantTell(setting string, err error) outcome.Outcome {
+	return outcome.Defer(outcome.Internal, statusConfig, "%s: %s", setting, untrusted.From(err.Error()).ForTerminal())
 }
 
 var (
@@ -116,50 +138,50 @@ func (q *query) await(n *node) {
 	}
 	domain = strings.ToLower(domain) // [IPv6:...] has capitals
 	if q.trace.on() {
-		q.trace.add("%s", n.addr)
+		q.trace.address(n.addr.String())
 		q.trace.at(n.depth + 1)
 		q.trace.add("not a local domain: routers")
-		q.take(n, q.rules.routeDomain(q.ctx, domain, n.addr, q.trace))
+		q.arrive(n, q.routeDomain(domain, n.addr))
 		return
 	}
 	if n.fallback != nil {
 		// At once, since a leaf does not know of its node any more.
-		q.take(n, q.rules.routeCached(q.ctx, domain, n.addr))
+		q.arrive(n, q.routeCached(q.keyOf(domain, n.addr), n.addr))
 		return
 	}
 	q.add(n, proto.Leaf{})
 	if q.remote == nil {
-		q.remote = make(map[string][]int, 1)
+		q.remote = make(map[routeKey][]int, 1)
 	}
-	q.remote[domain] = append(q.remote[domain], len(q.leaves)-1)
+	k := q.keyOf(domain, n.addr)
+	q.remote[k] = append(q.remote[k], len(q.leaves)-1)
 }
 
-// take makes n's leaf from a route.
-func (q *query) take(n *node, rt *routed) {
+// arrive makes n's leaf from a route.
+func (q *query) arrive(n *node, rt *routed) {
 	if rt.verdict.Class != 0 {
 		q.settle(n, rt.by, rt.verdict)
 		return
 	}
-	leaf := proto.Leaf{}
-	rt.fill(&leaf, rt.hosts(q.rules.world.Chance))
-	q.add(n, leaf)
+	q.add(n, proto.Leaf{})
+	rt.fill(q, &q.leaves[len(q.leaves)-1], rt.hosts(q.rules.world.Chance))
 }
 
 // routeRemote routes each domain that leaves wait for, several at a time, and
-// fills them in. All leaves of a domain share its list of hosts.
+// fills them in. All leaves of a route share its list of hosts.
 func (q *query) routeRemote() {
 	if len(q.remote) == 1 {
-		for domain, at := range q.remote {
-			q.fill(at, q.rules.routeCached(q.ctx, domain, q.leaves[at[0]].Recipient.Address))
+		for k, at := range q.remote {
+			q.fill(at, q.routeCached(k, q.leaves[at[0]].Recipient.Address))
 		}
 		return
 	}
 	var wg sync.WaitGroup
 	slots := make(chan struct{}, maxDomains)
-	for domain, at := range q.remote {
+	for k, at := range q.remote {
 		slots <- struct{}{}
 		wg.Go(func() {
-			q.fill(at, q.rules.routeCached(q.ctx, domain, q.leaves[at[0]].Recipient.Address))
+			q.fill(at, q.routeCached(k, q.leaves[at[0]].Recipient.Address))
 			<-slots
 		})
 	}
@@ -175,7 +197,7 @@ func (q *query) fill(at []int, rt *routed) {
 	}
 	hosts := rt.hosts(q.rules.world.Chance)
 	for _, i := range at {
-		rt.fill(&q.leaves[i], hosts)
+		rt.fill(q, &q.leaves[i], hosts)
 	}
 }
 

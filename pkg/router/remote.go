@@ -1,9 +1,9 @@
 package router
 
 import (
-	"context"
 	"fmt"
 	"math/rand/v2"
+	"net/netip"
 	"strings"
 	"sync"
 	"time"
@@ -30,7 +30,11 @@ const (
 // made, and shared.
 type routed struct {
 	by        string
+	course    *course // of the router that took it
 	transport string
+	user      *proto.User // of a local transport
+	login     *proto.Credentials
+	never     bool // to be remembered
 	nextHop   string
 	plan      route.Plan
 	verdict   outcome.Outcome // Class not 0: instead of all that
@@ -49,54 +53,74 @@ func (rt *routed) hosts(chance route.Chance) []proto.Host {
 	return out
 }
 
-func (rt *routed) fill(l *proto.Leaf, hosts []proto.Host) {
-	l.By, l.Transport, l.NextHop, l.Hosts = rt.by, rt.transport, rt.nextHop, hosts
+func (rt *routed) fill(q *query, l *proto.Leaf, hosts []proto.Host) {
+	l.Transport, l.NextHop, l.Hosts, l.User, l.Credentials = rt.transport, rt.nextHop, hosts, rt.user, rt.login
+	rt.course.follow(q, l)
 }
 
 // routes is what a driver of a router does.
+//
+// An address stands for all that have the same routeKey; a driver that looks at
+// more than the domain says so in varies.
 type routes interface {
-	route(ctx context.Context, domain string, a mailaddr.Address, t *trace) answered
+	route(q *query, domain string, a mailaddr.Address) answered
 }
 
 // answered is a router's whole answer: declined with why, taken with plan and
-// nextHop, or decided with verdict.
+// nextHop, decided or unsure with verdict.
 type answered struct {
 	decision decision
 	why      string
 	plan     route.Plan
 	nextHop  string
+	login    *proto.Credentials
+	never    bool      // it holds for this message alone
 	expires  time.Time // zero: as long as may be
 	verdict  outcome.Outcome
 }
 
 // remote is one router of the configuration.
 type remote struct {
-	set     settings.Router
-	domains pattern.List
-	mx      exchange
-	driver  routes
+	course
+	set    settings.Router
+	mx     exchange
+	driver routes
 }
 
 func (r *rules) compileRouters() error {
+	var chain []*course
 	for i := range r.settings.Routers {
 		rt := &remote{set: r.settings.Routers[i]}
 		if err := r.compileRouter(rt); err != nil {
 			return fmt.Errorf("router %s: %w", rt.set.Name, err)
 		}
 		r.routers = append(r.routers, rt)
+		chain = append(chain, &rt.course)
+		r.varies.add(rt.conditions.varies())
+		if v, ok := rt.driver.(varying); ok {
+			r.varies.add(v.varies())
+		}
 	}
-	return nil
+	return chainOf(chain)
 }
 
 func (r *rules) compileRouter(rt *remote) (err error) {
-	if rt.domains, err = pattern.CompileList(rt.set.Domains, pattern.Domains); err != nil {
-		return fmt.Errorf("domains: %w", err)
+	if rt.course, err = r.compileCourse("router", rt.set.Name, rt.set.Driver, &rt.set.Conditions, &rt.set.Course); err != nil {
+		return err
 	}
-	if rt.mx.only, err = pattern.CompileList(rt.set.MXOnly, pattern.Domains); err != nil {
+	if rt.mx.only, err = r.compileAsking(rt.set.MXOnly, pattern.Domains); err != nil {
 		return fmt.Errorf("mx_only: %w", err)
 	}
-	if rt.mx.except, err = pattern.CompileList(rt.set.MXOnlyExcept, pattern.Domains); err != nil {
+	if rt.mx.except, err = r.compileAsking(rt.set.MXOnlyExcept, pattern.Domains); err != nil {
 		return fmt.Errorf("mx_only_except: %w", err)
+	}
+	for _, name := range []string{rt.set.Lookup, rt.set.Credentials} {
+		if name != "" && !r.tables.Has(name) {
+			return fmt.Errorf("there is no lookup %q", name)
+		}
+	}
+	if rt.set.User != "" {
+		r.needPasswd()
 	}
 	rt.mx.rules = r
 	rt.mx.port = smtpPort
@@ -118,13 +142,58 @@ func (r *rules) compileRouter(rt *remote) (err error) {
 	return err
 }
 
+// variance is what of a message and an address, beside its domain, decides about
+// its route.
+type variance struct {
+	local, sender, origin, size bool
+}
+
+func (v *variance) add(o variance) {
+	v.local, v.sender = v.local || o.local, v.sender || o.sender
+	v.origin, v.size = v.origin || o.origin, v.size || o.size
+}
+
+// varying is a driver that looks at more than the domain.
+type varying interface{ varies() variance }
+
+// routeKey is what two addresses have in common that have the same route.
+type routeKey struct {
+	domain string
+	verify proto.Verify
+	// What is empty where no router looks at it.
+	local    string
+	sender   mailaddr.Address
+	source   string
+	client   netip.Addr
+	listener string
+	size     int64
+}
+
+func (q *query) keyOf(domain string, a mailaddr.Address) routeKey {
+	k, v := routeKey{domain: domain, verify: q.verify}, &q.rules.varies
+	if v.local {
+		k.local = a.Local()
+	}
+	if v.sender {
+		k.sender = q.sender
+	}
+	if v.origin {
+		k.source, k.client, k.listener = q.origin.Source.String(), q.origin.Client, q.origin.Listener
+	}
+	if v.size {
+		k.size = q.origin.Size
+	}
+	return k
+}
+
 // routeCached is routeDomain with the memory of the last minute.
-func (r *rules) routeCached(ctx context.Context, domain string, a mailaddr.Address) *routed {
+func (q *query) routeCached(k routeKey, a mailaddr.Address) *routed {
+	r := q.rules
 	now := r.world.Now()
-	if rt := r.cache.get(domain, now); rt != nil {
+	if rt := r.cache.get(k, now); rt != nil {
 		return rt
 	}
-	rt := r.routeDomain(ctx, domain, a, nil)
+	rt := q.routeDomain(k.domain, a)
 	keep := keepRoute
 	if rt.verdict.Class != 0 {
 		keep = keepFailure
@@ -132,40 +201,57 @@ func (r *rules) routeCached(ctx context.Context, domain string, a mailaddr.Addre
 	if end := now.Add(keep); rt.expires.IsZero() || end.Before(rt.expires) {
 		rt.expires = end
 	}
-	if !rt.verdict.Temporary() {
-		r.cache.put(domain, rt, now)
+	if !rt.verdict.Temporary() && !rt.never {
+		r.cache.put(k, rt, now)
 	}
 	return rt
 }
 
-// routeDomain offers a domain to the routers in order. The address stands for
-// all that share the domain: no router looks at its local part.
-func (r *rules) routeDomain(ctx context.Context, domain string, a mailaddr.Address, t *trace) *routed {
-	for _, rt := range r.routers {
-		who := "router " + rt.set.Name
-		if !rt.domains.Empty() && !rt.domains.Match(domain) {
-			t.add("%s (%s): declined: domains does not match", who, rt.set.Driver)
-			continue
+// routeDomain offers an address to the routers in order.
+func (q *query) routeDomain(domain string, a mailaddr.Address) *routed {
+	for i := 0; i < len(q.rules.routers); {
+		rt := q.rules.routers[i]
+		i = rt.next
+		next, v := rt.before(q, a)
+		if next == ask {
+			s := rt.driver.route(q, domain, a)
+			switch s.decision {
+			case taken:
+				return q.routedBy(rt, &s)
+			case decided:
+				q.trace.step(rt.step(s.verdict.Class.String(), verdictText(s.verdict)))
+				return &routed{by: rt.name, verdict: s.verdict, expires: s.expires}
+			case unsure:
+				next, v = rt.unsure(q, s.verdict)
+			default:
+				next = rt.declined(q, s.why)
+			}
+		} else if next == goOn {
+			i = rt.after()
 		}
-		s := rt.driver.route(ctx, domain, a, t)
-		switch s.decision {
-		case declined:
-			t.add("%s (%s): declined: %s", who, rt.set.Driver, s.why)
-			continue
-		case decided:
-			v := &s.verdict
-			t.add("%s (%s): %s: %s %s: %s", who, rt.set.Driver, v.Class, v.Kind, v.Status, v.Text.ForTerminal())
-			return &routed{by: rt.set.Name, verdict: s.verdict, expires: s.expires}
+		switch next {
+		case concede:
+			return &routed{by: rt.name, verdict: v}
+		case giveUp:
+			return &routed{verdict: route.NoRouter(domain)}
 		}
-		out := &routed{by: rt.set.Name, transport: rt.set.Transport, nextHop: s.nextHop, plan: s.plan, expires: s.expires}
-		t.add("%s (%s): took: transport %s, next hop %s", who, rt.set.Driver, out.transport, untrusted.From(out.nextHop).ForTerminal())
-		if t.on() {
-			s.plan.Order(r.world.Chance, func(h route.Host) { t.add("  %d %s", h.Pref, hostText(h)) })
-		}
-		return out
 	}
-	t.add("no router took it")
+	q.trace.add("no router took it")
 	return &routed{verdict: route.NoRouter(domain)}
+}
+
+// routedBy is the route of a router that took an address.
+func (q *query) routedBy(rt *remote, s *answered) *routed {
+	out := &routed{by: rt.name, course: &rt.course, transport: rt.set.Transport, nextHop: s.nextHop,
+		plan: s.plan, expires: s.expires, login: s.login, never: s.never}
+	if rt.set.User != "" {
+		out.user = q.rules.actor(rt.set.User, rt.set.Group)
+	}
+	if q.trace.on() {
+		q.trace.step(rt.step("took", fmt.Sprintf("transport %s, next hop %s", out.transport, untrusted.From(out.nextHop).ForTerminal())))
+		s.plan.Order(q.rules.world.Chance, func(h route.Host) { q.trace.note("%d %s", h.Pref, hostText(h)) })
+	}
+	return out
 }
 
 // hostText is "name [address:port]", or without a name the address alone.
@@ -178,7 +264,7 @@ func hostText(h route.Host) string {
 
 // unreadable is what a router says while its file cannot be used.
 func (rt *remote) unreadable(err error) answered {
-	return answered{decision: decided, verdict: outcome.Defer(outcome.Internal, statusConfig,
+	return answered{decision: unsure, verdict: outcome.Defer(outcome.Internal, statusConfig,
 		"router %s: %s", rt.set.Name, untrusted.From(err.Error()).ForTerminal())}
 }
 
@@ -186,18 +272,18 @@ func (rt *remote) unreadable(err error) answered {
 type routeCache struct {
 	limit int
 	mu    sync.RWMutex
-	byKey map[string]*routed
+	byKey map[routeKey]*routed
 }
 
 const leastRoutes = 1000
 
 func newRouteCache(limit int) *routeCache {
-	return &routeCache{limit: max(limit, leastRoutes), byKey: make(map[string]*routed)}
+	return &routeCache{limit: max(limit, leastRoutes), byKey: make(map[routeKey]*routed)}
 }
 
-func (c *routeCache) get(domain string, now time.Time) *routed {
+func (c *routeCache) get(k routeKey, now time.Time) *routed {
 	c.mu.RLock()
-	rt := c.byKey[domain]
+	rt := c.byKey[k]
 	c.mu.RUnlock()
 	if rt == nil || !now.Before(rt.expires) {
 		return nil
@@ -207,7 +293,7 @@ func (c *routeCache) get(domain string, now time.Time) *routed {
 
 // put keeps a route. A full cache loses what has expired, or else an arbitrary
 // part: DNS answers behind it are cached as well, so little is lost.
-func (c *routeCache) put(domain string, rt *routed, now time.Time) {
+func (c *routeCache) put(k routeKey, rt *routed, now time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if len(c.byKey) >= c.limit {
@@ -223,7 +309,7 @@ func (c *routeCache) put(domain string, rt *routed, now time.Time) {
 			delete(c.byKey, d)
 		}
 	}
-	c.byKey[domain] = rt
+	c.byKey[k] = rt
 }
 
 // luck is chance for use by many goroutines.

@@ -302,7 +302,7 @@ func TestExplainTellsEveryStep(t *testing.T) {
 	a := l.ask(m)
 	got := strings.ReplaceAll(traceText(a.Trace), l.dir+"/", "")
 	want := `bob@example.org
-  director aliases (aliasfile): took: bob stands for bob, x@r.example, nosuch (aliases:1)
+  director aliases (aliasfile): redirected: bob stands for bob, x@r.example, nosuch (aliases:1)
   bob@example.org
     director aliases (aliasfile): declined: bob@example.org is one of its own ancestors
     director users (user): took: an account of the system
@@ -320,7 +320,7 @@ func TestExplainTellsEveryStep(t *testing.T) {
     no director took it: unknown user
 alice@sub.example.org
   director aliases (aliasfile): declined: no entry
-  director users (user): declined: domains does not match
+  director users (user): skipped: domains does not match
   no director took it: unknown user`
 	if got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)

@@ -1,7 +1,6 @@
 package router
 
 import (
-	"context"
 	"errors"
 	"net/netip"
 	"strconv"
@@ -20,21 +19,29 @@ const maxNextHop = 255
 // mxRouter is the driver `mx`.
 type mxRouter struct{ *remote }
 
-func (m *mxRouter) route(ctx context.Context, domain string, a mailaddr.Address, t *trace) answered {
+func (m *mxRouter) route(q *query, domain string, a mailaddr.Address) answered {
 	if _, literal := a.IsLiteral(); literal {
 		return answered{why: "an address literal has no MX records"}
 	}
-	plan, expires, verdict := m.mx.hosts(ctx, domain, m.mx.rules.own, m.mx.port, t)
+	plan, expires, verdict := m.mx.hosts(q, domain, m.mx.rules.own, m.mx.port)
 	if verdict.Class != 0 {
-		return answered{decision: decided, verdict: verdict, expires: expires}
+		return answered{decision: sureness(verdict), verdict: verdict, expires: expires}
 	}
 	return answered{decision: taken, plan: plan, nextHop: domain, expires: expires}
+}
+
+// sureness tells a verdict that DNS has given from one that it could not give.
+func sureness(v outcome.Outcome) decision {
+	if v.Temporary() {
+		return unsure
+	}
+	return decided
 }
 
 // literalRouter is the driver `literal` (RFC 5321, section 4.1.3).
 type literalRouter struct{ *remote }
 
-func (l *literalRouter) route(_ context.Context, domain string, a mailaddr.Address, _ *trace) answered {
+func (l *literalRouter) route(_ *query, domain string, a mailaddr.Address) answered {
 	ip, ok := a.IsLiteral()
 	if !ok {
 		return answered{why: "no address literal"}
@@ -81,8 +88,8 @@ func parseSpecs(list []string) ([]route.Spec, error) {
 	return specs, nil
 }
 
-func (s *smartHost) route(ctx context.Context, _ string, _ mailaddr.Address, t *trace) answered {
-	return s.named(ctx, s.specs, t)
+func (s *smartHost) route(q *query, _ string, _ mailaddr.Address) answered {
+	return s.named(q, s.specs)
 }
 
 // tableRouter is the driver `table`.
@@ -92,7 +99,7 @@ type tableRouter struct {
 	file   *lookup.File[*lookup.Hosts]
 }
 
-func (r *tableRouter) route(ctx context.Context, domain string, _ mailaddr.Address, t *trace) answered {
+func (r *tableRouter) route(q *query, domain string, _ mailaddr.Address) answered {
 	found, ok := r.inline.Find(domain)
 	where := "map"
 	if !ok && r.file != nil {
@@ -106,26 +113,26 @@ func (r *tableRouter) route(ctx context.Context, domain string, _ mailaddr.Addre
 	if !ok {
 		return answered{why: "not in the table"}
 	}
-	t.add("  %s (%s): %s", found.Key, where, strings.Join(found.Hosts, " "))
+	q.trace.note("%s (%s): %s", found.Key, where, strings.Join(found.Hosts, " "))
 	specs, err := parseSpecs(found.Hosts)
 	if err != nil {
 		return r.unreadable(err) // the table was checked when it was read
 	}
-	return r.named(ctx, specs, t)
+	return r.named(q, specs)
 }
 
 // named makes one plan of hosts that the administrator named, tried in turn.
 // One that can be found is enough. None is our own mistake, or DNS's, and no
 // reason to return mail.
-func (rt *remote) named(ctx context.Context, specs []route.Spec, t *trace) answered {
+func (rt *remote) named(q *query, specs []route.Spec) answered {
 	var plans []route.Plan
 	var expires time.Time
 	var missing outcome.Outcome
 	for _, s := range specs {
-		plan, end, verdict := rt.one(ctx, s, t)
+		plan, end, verdict := rt.one(q, s)
 		expires = earlier(expires, end)
 		if verdict.Class != 0 {
-			t.add("  %s: %s", s, verdict.Text.ForTerminal())
+			q.trace.note("%s: %s", s, verdict.Text.ForTerminal())
 			if missing.Class == 0 {
 				missing = route.Unconfigured(rt.set.Name, s.String(), errors.New(verdict.Text.ForTerminal()))
 			}
@@ -135,12 +142,12 @@ func (rt *remote) named(ctx context.Context, specs []route.Spec, t *trace) answe
 	}
 	plan := route.Join(plans...)
 	if plan.Len() == 0 {
-		return answered{decision: decided, verdict: missing}
+		return answered{decision: unsure, verdict: missing}
 	}
 	return answered{decision: taken, plan: plan, nextHop: hopOf(specs), expires: expires}
 }
 
-func (rt *remote) one(ctx context.Context, s route.Spec, t *trace) (route.Plan, time.Time, outcome.Outcome) {
+func (rt *remote) one(q *query, s route.Spec) (route.Plan, time.Time, outcome.Outcome) {
 	own, port := rt.mx.rules.own.Anywhere(), rt.mx.port
 	if s.Port != 0 {
 		port = s.Port
@@ -150,9 +157,9 @@ func (rt *remote) one(ctx context.Context, s route.Spec, t *trace) (route.Plan, 
 		plan, verdict := route.Make(s.String(), []route.Found{foundAddr("["+s.Addr.String()+"]", s.Addr)}, port, own)
 		return plan, time.Time{}, verdict
 	case s.MX:
-		return rt.mx.hosts(ctx, s.Host, own, port, t)
+		return rt.mx.hosts(q, s.Host, own, port)
 	}
-	return rt.mx.direct(ctx, s.Host, own, port, t)
+	return rt.mx.direct(q, s.Host, own, port)
 }
 
 // hopOf names the hosts for limits and grouping: mail for the same list may

@@ -27,6 +27,8 @@ type World struct {
 	GID     uint32
 	Now     func() time.Time
 	Chance  route.Chance
+	// Agents do what this process can't: nil = those of the suite.
+	Agents Agents
 	// Tell reports what an administrator has to mend.
 	Tell func(doing string, err error)
 }
@@ -36,8 +38,10 @@ type World struct {
 type rules struct {
 	world      World
 	settings   *settings.Settings
-	local      pattern.List
-	home       string // the domain of bare names
+	local      pattern.Asking
+	tables     tableSet
+	varies     variance // what routes depend on beside the domain
+	home       string   // the domain of bare names
 	postmaster mailaddr.Address
 	directors  []*director
 	routers    []*remote
@@ -62,7 +66,10 @@ func compile(s *settings.Settings, w World) (*rules, error) {
 		local = []string{s.Hostname, "localhost"}
 	}
 	var err error
-	if r.local, err = pattern.CompileList(local, pattern.Domains); err != nil {
+	if r.tables, err = openTables(s, w); err != nil {
+		return nil, err
+	}
+	if r.local, err = r.compileAsking(local, pattern.Domains); err != nil {
 		return nil, fmt.Errorf("domains.local: %w", err)
 	}
 	if r.home, err = homeDomain(s.Hostname); err != nil {
@@ -126,10 +133,8 @@ func ownOf(s *settings.Settings, addrs []netip.Addr) *route.Own {
 func (r *rules) close() {
 	r.users.Wait()
 	r.resolver.Close()
+	r.tables.Close()
 }
-
-// isLocal tells whether directors handle a domain.
-func (r *rules) isLocal(domain string) bool { return domain == "" || r.local.Match(domain) }
 
 // tell reports trouble, the same one at most once a minute.
 func (r *rules) tell(doing string, err error) {

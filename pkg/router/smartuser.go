@@ -51,11 +51,7 @@ func (s *smartUser) direct(q *query, n *node) said {
 	if to == n.addr || n.descends(to) {
 		return said{why: fmt.Sprintf("%s is one of its own ancestors", to)}
 	}
-	errorsTo := s.director.errorsTo
-	if q.sender.IsNull() {
-		errorsTo = nil
-	}
-	c := n.child(errorsTo, 1)
+	c := n.child(s.director.report(q), 1)
 	c.rcpt.Address = to
 	return said{decision: redirected, children: []node{c}, why: to.String()}
 }

@@ -50,6 +50,17 @@ func (r *rules) account(name string) (proto.User, error) {
 	return u, nil
 }
 
+// actor is the user that a setting names, with the group that it names. What is
+// not known of an account here, local-deliver finds out, or defers.
+func (r *rules) actor(name, group string) *proto.User {
+	u := proto.User{Name: name}
+	if acct, err := r.account(name); err == nil {
+		u = acct
+	}
+	u.Group = group
+	return &u
+}
+
 // systemUsers is the driver `user` with source "system".
 type systemUsers struct {
 	rules    *rules

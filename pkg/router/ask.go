@@ -1,0 +1,99 @@
+package router
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"filbert/pkg/lookup"
+	"filbert/pkg/proto"
+	"filbert/pkg/settings"
+)
+
+// tableSet is the lookups of a configuration: a *tables.Set.
+type tableSet interface {
+	Find(ctx context.Context, name, key string) (lookup.Answer, error)
+	Has(name string) bool
+	Close()
+}
+
+// remembered is an answer of a lookup within one query.
+type remembered struct {
+	answer lookup.Answer
+	err    error
+}
+
+// find asks a lookup, each key once in a query: what is true of an address in
+// one condition is true of it in the next.
+func (q *query) find(ctx context.Context, name, key string) (lookup.Answer, error) {
+	at := name + "\x00" + key
+	q.mu.Lock()
+	r, known := q.asked[at]
+	q.mu.Unlock()
+	if !known {
+		r.answer, r.err = q.rules.tables.Find(ctx, name, key)
+		if r.err != nil {
+			r.err = fmt.Errorf("lookup %s: %w", name, r.err)
+		}
+		q.mu.Lock()
+		if q.asked == nil {
+			q.asked = make(map[string]remembered)
+		}
+		q.asked[at] = r
+		q.mu.Unlock()
+	}
+	q.explainLookup(name, key, r)
+	return r.answer, r.err
+}
+
+// ask is find for patterns.
+func (q *query) ask(ctx context.Context, name, key string) (bool, error) {
+	a, err := q.find(ctx, name, key)
+	return a.Found, err
+}
+
+// maxShown bounds the values that an explanation shows.
+const maxShown = 10
+
+func (q *query) explainLookup(name, key string, r remembered) {
+	if !q.trace.on() {
+		return
+	}
+	s := proto.Step{Kind: "lookup", Name: name, Did: "found"}
+	switch {
+	case r.err != nil:
+		s.Did, s.Why = "deferred", r.err.Error()
+	case !r.answer.Found:
+		s.Did, s.Why = "not found", key
+	default:
+		values := r.answer.Values[:min(len(r.answer.Values), maxShown)]
+		s.Why = key
+		if len(values) > 0 {
+			s.Why += " = " + strings.Join(values, ", ")
+		}
+		if more := len(r.answer.Values) - len(values); more > 0 {
+			s.Why += fmt.Sprintf(" and %d more", more)
+		}
+		if r.answer.Where != "" {
+			s.Why += " (" + r.answer.Where + ")"
+		}
+	}
+	q.trace.step(s)
+}
+
+// noTables stands for the lookups of a configuration without any.
+type noTables struct{}
+
+func (noTables) Find(context.Context, string, string) (lookup.Answer, error) {
+	return lookup.Answer{}, fmt.Errorf("there is no such lookup")
+}
+func (noTables) Has(string) bool { return false }
+func (noTables) Close()          {}
+
+// openTables opens the lookups.
+func openTables(s *settings.Settings, w World) (tableSet, error) {
+	if len(s.Lookups) == 0 {
+		return noTables{}, nil
+	}
+	return nil, fmt.Errorf("lookups are not there yet")
+}
