@@ -23,6 +23,10 @@ type ForwardQuery struct {
 	Director string // its name in the settings
 	User     string // account
 	Detail   string // what followed the separator, for {detail} in the file's name
+	// Home is the user's home in an instance that is not separated, where nobody
+	// changes user and names are only names. In a separated one it is not looked at:
+	// the account's home counts.
+	Home string
 }
 
 // Kind is KindForward.
@@ -33,6 +37,7 @@ func (m *ForwardQuery) EncodeTo(e *wire.Encoder) {
 	e.String(m.Director)
 	e.String(m.User)
 	e.String(m.Detail)
+	encodeWords(e, m.Home, maxTrace)
 }
 
 // DecodeFrom reads it.
@@ -40,6 +45,7 @@ func (m *ForwardQuery) DecodeFrom(d *wire.Decoder) {
 	m.Director = d.String(maxName)
 	m.User = d.String(maxName)
 	m.Detail = d.String(maxName)
+	m.Home = d.String(maxTrace)
 }
 
 // MaxForward bounds a forward file, with the files that it includes.
@@ -56,6 +62,9 @@ type ForwardAnswer struct {
 	// Trouble says why it can't be used at the moment: no home directory, an owner or
 	// mode that lets others write it, a link, no answer in time. "" = none.
 	Trouble string
+	// Why says why there is none, where that is not just that the file is absent: an
+	// account of uid 0, no such account, no detail for its name. "" = it is absent.
+	Why string
 }
 
 // Included is a file that a forward file includes.
@@ -78,6 +87,7 @@ func (m *ForwardAnswer) EncodeTo(e *wire.Encoder) {
 		e.String(in.Text.Clip(MaxForward).ForWire())
 	}
 	encodeWords(e, m.Trouble, maxWords)
+	encodeWords(e, m.Why, maxWords)
 }
 
 // DecodeFrom reads it.
@@ -90,6 +100,7 @@ func (m *ForwardAnswer) DecodeFrom(d *wire.Decoder) {
 		m.Includes[i] = Included{Path: d.String(maxTrace), Text: untrusted.FromWire(d.String(MaxForward))}
 	}
 	m.Trouble = d.String(maxWords)
+	m.Why = d.String(maxWords)
 }
 
 // ConsultQuery has a program asked about an address.
@@ -120,7 +131,9 @@ func (m *ConsultQuery) DecodeFrom(d *wire.Decoder) {
 // MaxConsulted bounds what a program may answer.
 const MaxConsulted = 64 << 10
 
-// ConsultAnswer is what the program printed.
+// ConsultAnswer is what the program printed. Where a part of the address cannot be
+// given to a program (it would be taken for an option), Output is "fail" with the
+// reason, as the program itself would say it.
 type ConsultAnswer struct {
 	Output untrusted.Text
 	// Trouble says why there is no answer: it could not be run, ended with another

@@ -28,6 +28,8 @@ const (
 	KindForwarded   = 145
 	KindConsult     = 146
 	KindConsulted   = 147
+	KindChildRead   = 148 // local-deliver and its children
+	KindChildAsk    = 158 // local-deliver and its children
 	KindReport      = 150
 	KindReportDone  = 151
 	KindFiled       = 160
