@@ -38,7 +38,7 @@ type run struct {
 // check.
 func CompileAsking(patterns []string, kind Kind) (Asking, error) {
 	a := Asking{kind: kind}
-	var plain List
+	plain := List{kind: kind}
 	flush := func() {
 		if !plain.Empty() {
 			a.runs = append(a.runs, run{list: plain})
