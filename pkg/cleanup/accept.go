@@ -13,7 +13,10 @@ import (
 // accept commits a checked and completed message and answers its submitter
 // when it is on stable storage.
 func (c *Cleanup) accept(s *submission) {
-	c.rewriteEnvelope(s)
+	if r := c.rewriteEnvelope(s); r != nil {
+		c.refuse(s, r)
+		return
+	}
 	s.env.Size = s.size
 	rec := journal.Record{
 		ID:       s.env.ID,

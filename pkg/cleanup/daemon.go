@@ -54,6 +54,7 @@ type Cleanup struct {
 	journal  *journal.Writer
 	capacity *capacity
 	handover *handover
+	router   caller
 
 	committed chan commitResult
 	free      chan proto.SegmentFree
@@ -106,6 +107,8 @@ func (c *Cleanup) Serve(ctx context.Context, p *service.Process) error {
 	}
 	c.handover = &handover{log: c.log}
 	c.handover.client = p.Client(proto.Dispatch, ipc.ClientOptions{Stay: ipc.Always, OnNotice: c.onNotice})
+
+	c.router = p.Client(proto.Router, ipc.ClientOptions{})
 
 	var answering sync.WaitGroup
 	answering.Go(c.answerAll)

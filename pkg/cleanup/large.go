@@ -82,7 +82,10 @@ func (c *Cleanup) storeLarge(s *submission, head []byte, in io.Reader) *refusal 
 		return r
 	}
 	s.noteMessageID(h)
-	add := c.rewriteAdded(s, c.complete(s.env, h, s.fill))
+	add, r := c.rewriteAdded(s, c.complete(s.env, h, s.fill))
+	if r != nil {
+		return r
+	}
 	if head, r = c.rewriteHeader(s, h, head); r != nil {
 		return r
 	}

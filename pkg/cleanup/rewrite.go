@@ -19,7 +19,7 @@ const maxRewriteLines = 100
 
 // configure takes settings into force, with their [[rewrite]] rules compiled.
 func (c *Cleanup) configure(s *settings.Settings) error {
-	rules, err := rewrite.Compile(s.Rewrites)
+	rules, err := rewrite.Compile(s.Rewrites, s.Transports)
 	if err != nil {
 		return fmt.Errorf("take the settings: %w", err)
 	}
@@ -77,46 +77,52 @@ func (w *rewriting) note(s rewrite.Step) {
 func (c *Cleanup) rewriteHeader(s *submission, h message.Header, text []byte) ([]byte, *refusal) {
 	out, err := s.rewriting.set.Header(h, text, int(c.settings.Load().Limits.HeaderSize), s.rewriting.note)
 	if err != nil {
-		return nil, permanent(552, 3, 4, "Message header too large after rewriting")
+		return nil, c.unrewritten(s, err)
 	}
 	return out, nil
 }
 
 // rewriteAdded does the same for the fields that we have added: a From field
 // made of the envelope is one like others.
-func (c *Cleanup) rewriteAdded(s *submission, add []byte) []byte {
+func (c *Cleanup) rewriteAdded(s *submission, add []byte) ([]byte, *refusal) {
 	if s.fill != completeHeader {
-		return add
+		return add, nil
 	}
 	h, err := message.Scan(add, message.DefaultLimits())
 	if err != nil {
-		return add
+		return add, nil
 	}
-	out, r := c.rewriteHeader(s, h, add)
-	if r != nil {
-		return add // our own few fields are never too large
-	}
-	return out
+	return c.rewriteHeader(s, h, add)
 }
 
 // rewriteEnvelope comes last, when all that is said of the envelope as it came
 // (Received) has been said.
-func (c *Cleanup) rewriteEnvelope(s *submission) {
+func (c *Cleanup) rewriteEnvelope(s *submission) *refusal {
 	v, w := s.env, &s.rewriting
-	if !w.set.Envelope() {
-		v.UTF8 = v.UTF8 || w.utf8
-		return
+	if w.set.Envelope() {
+		if err := w.envelope(v); err != nil {
+			return c.unrewritten(s, err)
+		}
 	}
-	v.Sender = w.set.Apply(rewrite.EnvelopeSender, v.Sender, w.note)
+	v.UTF8 = v.UTF8 || w.utf8
+	return nil
+}
+
+func (w *rewriting) envelope(v *envelope.Envelope) (err error) {
+	if v.Sender, err = w.set.Apply(rewrite.EnvelopeSender, v.Sender, w.note); err != nil {
+		return fmt.Errorf("envelope sender: %w", err)
+	}
 	for i := range v.Recipients {
 		r := &v.Recipients[i]
 		old := r.Address
-		r.Address = w.set.Apply(rewrite.EnvelopeRecipients, old, w.note)
+		if r.Address, err = w.set.Apply(rewrite.EnvelopeRecipients, old, w.note); err != nil {
+			return fmt.Errorf("envelope recipients: %w", err)
+		}
 		if r.Address != old {
 			keepOriginal(r, old)
 		}
 	}
-	v.UTF8 = v.UTF8 || w.utf8
+	return nil
 }
 
 // keepOriginal lets reports name the recipient as its sender knows it. Who

@@ -28,7 +28,8 @@ type submission struct {
 }
 
 // handle takes one call on the read loop. Small messages go through to the
-// commit without waiting; a large one is read from its pipe by a goroutine.
+// commit without waiting; a large one is read from its pipe by a goroutine, and one
+// whose addresses must be looked up waits in a goroutine for that.
 func (c *Cleanup) handle(ctx context.Context, call *ipc.Call) {
 	var req proto.Submission
 	if err := call.Decode(&req); err != nil {
@@ -40,13 +41,22 @@ func (c *Cleanup) handle(ctx context.Context, call *ipc.Call) {
 	}
 	c.identify(s)
 	s.rewriting = c.rewritingOf(s.env)
+	asks := len(s.rewriting.set.Lookups()) > 0
+	if asks {
+		c.asking(ctx, &s.rewriting)
+	}
 	if r := c.checkEnvelope(s.env); r != nil {
 		c.refuse(s, r)
 		return
 	}
 	if !req.Content.InFile() {
 		call.CloseFiles()
-		c.takeSmall(s, req.Content.Inline)
+		if !asks {
+			c.takeSmall(s, req.Content.Inline)
+			return
+		}
+		// The connection's other messages do not wait with it.
+		c.running.Go(func() { c.takeSmall(s, req.Content.Inline) })
 		return
 	}
 	if len(call.Files) != 1 {
@@ -108,7 +118,11 @@ func (c *Cleanup) takeSmall(s *submission, text []byte) {
 		c.refuse(s, r)
 		return
 	}
-	s.text = append(c.rewriteAdded(s, add), text...)
+	if add, r = c.rewriteAdded(s, add); r != nil {
+		c.refuse(s, r)
+		return
+	}
+	s.text = append(add, text...)
 	s.size = int64(len(s.text))
 	c.accept(s)
 }

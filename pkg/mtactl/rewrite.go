@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/netip"
 	"os"
 	"slices"
@@ -25,10 +26,11 @@ const maxRewriteFile = 16 << 20
 
 // rewriteQuery is what is asked of the rules.
 type rewriteQuery struct {
-	sources  []string
-	listener string
-	client   string
-	asJSON   bool
+	sources   []string
+	listener  string
+	client    string
+	transport string
+	asJSON    bool
 }
 
 func (a *app) rewriteCommand() *cobra.Command {
@@ -38,22 +40,28 @@ func (a *app) rewriteCommand() *cobra.Command {
 		Short: "show what the [[rewrite]] rules do to an address or a message",
 		Long: `rewrite puts an address, or all addresses in the header of a message, through the
 [[rewrite]] rules of the configuration as it is in the files now, and shows each
-step: which rule changed what, which one was not asked, and why. Nothing is sent and
-the suite need not run. What names a file, or has a slash in front, is a message; - is
-a message on standard input.
+step: which rule changed what, which one was not asked, and why. Nothing is sent. What
+names a file, or has a slash in front, is a message; - is a message on standard
+input. The suite must run where rules ask lookups, which only its router can open, and
+need not otherwise.
 
 Rules with conditions on listeners and clients are asked only when --listener and
 --client say where the mail comes from; --listener sendmail is the sendmail
-command, --listener reports the suite's own reports.`,
+command, --listener reports the suite's own reports. Rules for the way out are shown
+with --transport, and those for the way in are then not asked.`,
 		Example: `  mtactl rewrite user@pc.example.org
   mtactl rewrite user@pc.example.org --source from --listener submission --client 192.0.2.7
-  mtactl rewrite message.eml`,
+  mtactl rewrite message.eml
+  mtactl rewrite user@pc.example.org --transport smtp`,
 		Args: exactly(1, "an address or a file"),
 		RunE: func(_ *cobra.Command, args []string) error { return a.rewrite(args[0], &q) },
 	}
 	c.Flags().StringSliceVar(&q.sources, "source", nil, "only as `SOURCE`: envelope-sender, envelope-recipients, a header field (default: all that rules name)")
 	c.Flags().StringVar(&q.listener, "listener", "", "as for mail that came in by listener `NAME`")
 	c.Flags().StringVar(&q.client, "client", "", "as for mail of a client at `IP`")
+	c.Flags().StringVar(&q.transport, "transport", "", "the rules for what leaves by transport `NAME`")
+	c.MarkFlagsMutuallyExclusive("transport", "listener")
+	c.MarkFlagsMutuallyExclusive("transport", "client")
 	c.Flags().BoolVar(&q.asJSON, "json", false, "write JSON")
 	return c
 }
@@ -66,6 +74,9 @@ func (a *app) rewrite(what string, q *rewriteQuery) error {
 	set, err := q.set(l)
 	if err != nil {
 		return err
+	}
+	if names := set.Lookups(); len(names) > 0 {
+		set = set.Asking(a.asker(l.Settings.Instance).ask)
 	}
 	if text, isFile, err := a.messageAt(what); err != nil {
 		return err
@@ -98,11 +109,19 @@ func (q *rewriteQuery) set(l *config.Loaded) (rewrite.Set, error) {
 	for i, s := range q.sources {
 		q.sources[i] = strings.ToLower(s)
 	}
-	rules, err := rewrite.Compile(l.Settings.Rewrites)
+	rules, err := rewrite.Compile(l.Settings.Rewrites, l.Settings.Transports)
 	if err != nil {
 		return rewrite.Set{}, fail(exConfig, "", "read the rules").because(err)
 	}
-	return rules.For(origin), nil
+	if q.transport == "" {
+		return rules.For(origin), nil
+	}
+	t, ok := l.Settings.Transports[q.transport]
+	if !ok {
+		names := slices.Sorted(maps.Keys(l.Settings.Transports))
+		return rewrite.Set{}, fail(exUsage, "there are: "+strings.Join(names, ", "), "--transport: there is no transport %q", q.transport)
+	}
+	return rules.Outgoing(t.Rewrites), nil
 }
 
 // messageAt reads the message that an argument names, if it names one.
@@ -157,6 +176,8 @@ func (a *app) stepLine(s *shownStep) string {
 		text += a.paint(green, "changed") + ": " + show(s.Old) + " to " + show(s.New)
 	case rewrite.Stays:
 		text += "matched, and the address stays"
+	case rewrite.NoValue:
+		text += "matched, and the address stays: " + show(s.Why)
 	case rewrite.NoMatch:
 		text += "does not match " + show(s.Old)
 	case rewrite.NotHere:
@@ -189,7 +210,11 @@ func (a *app) rewriteAddress(address mailaddr.Address, set rewrite.Set, q *rewri
 	ways := []*way{}
 	for _, source := range sources {
 		w := &way{Sources: []string{source}}
-		w.Result = set.Apply(source, address, func(s rewrite.Step) { w.Steps = append(w.Steps, shown(s)) }).String()
+		result, err := set.Apply(source, address, func(s rewrite.Step) { w.Steps = append(w.Steps, shown(s)) })
+		if err != nil {
+			return unshown(err)
+		}
+		w.Result = result.String()
 		if same := slices.IndexFunc(ways, w.sameAs); same >= 0 {
 			ways[same].Sources = append(ways[same].Sources, source)
 			continue
@@ -200,7 +225,11 @@ func (a *app) rewriteAddress(address mailaddr.Address, set rewrite.Set, q *rewri
 		return printJSON(a.Out, map[string]any{"address": address.String(), "ways": ways})
 	}
 	if len(ways) == 0 {
-		fmt.Fprintf(a.Out, "There are no [[rewrite]] rules: %s stays as it is everywhere.\n", show(address.String()))
+		where := "There are no [[rewrite]] rules"
+		if q.transport != "" {
+			where += " for transport " + show(q.transport)
+		}
+		fmt.Fprintf(a.Out, "%s: %s stays as it is everywhere.\n", where, show(address.String()))
 		return nil
 	}
 	for _, w := range ways {
@@ -232,7 +261,10 @@ func (a *app) rewriteMessage(text []byte, s *settings.Settings, set rewrite.Set,
 	}
 	steps := []shownStep{}
 	out, err := set.Header(h, text, limits.Octets, func(st rewrite.Step) { steps = append(steps, shown(st)) })
-	if err != nil {
+	switch {
+	case errors.Is(err, rewrite.ErrUnanswered):
+		return unshown(err)
+	case err != nil:
 		return fail(exDataErr, "such a message is refused; raise limits.header_size", "rewrite the message").because(err)
 	}
 	after, err := message.Scan(out, message.Limits{Fields: limits.Fields, Octets: len(out)})

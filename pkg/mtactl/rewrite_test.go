@@ -129,7 +129,7 @@ func TestRewriteRefusals(t *testing.T) {
 		{dir, []string{t.TempDir()}, exNoInput, "directory"},
 		{dir, []string{"a@b", "--listener", "mx"}, exUsage, "submission"},
 		{dir, []string{"a@b", "--client", "here"}, exUsage, "192.0.2.7"},
-		{broken, []string{"a@b"}, exConfig, "can't use yet"},
+		{broken, []string{"a@b"}, exConfig, "stands for nothing"},
 	} {
 		code, _, errs := run(t, c.dir, append([]string{"rewrite"}, c.args...)...)
 		if code != c.code || !strings.Contains(errs, c.want) {

@@ -7,12 +7,31 @@
 //	sources    where the address stands: envelope-sender, envelope-recipients,
 //	           any header field by its name, or headers and all for many of them
 //	listeners  the doors by which the message came in, clients its networks
-//	match      exact, a glob whose stars are {1} {2} ..., or /an expression/
+//	match      exact, a glob whose stars are {1} {2} ..., /an expression/, or
+//	           lookup:NAME for the addresses that a lookup has
 //	to         the new address; * for a local part or domain that stays
 //	then       continue with the next rule, stop, or again from the first
 //
 // Rules are tried in their order, each on what the one before made. Upper and
-// lower case are the same, captures keep the case of what they captured.
+// lower case are the same, captures keep the case of what they captured. A rule
+// that a transport names is for what leaves by that transport, and is not asked
+// when mail comes in.
+//
+// # Lookups
+//
+// The caller brings the function that asks them (Set.Asking). Keys are in lower
+// case, domains in A-labels:
+//
+//	match = "lookup:NAME"             matches an address that NAME has as a key
+//	{lookup:NAME:1} in `to`           what NAME has for the first capture; the key
+//	                                  may be local_part, domain and address too
+//	to = "{lookup:NAME:address}"      the value is the whole new address
+//
+// Of several values the first counts. A value must be what it stands for, a local
+// part, a domain or an address, or the address stays (Failed). Where a lookup has no
+// value the address stays too (NoValue), and the next rule is asked even behind
+// then = "stop", as if the pattern had not matched. What can't be told now is an
+// error (ErrUnanswered) and no answer: the mail must wait.
 //
 // # Promises
 //
@@ -27,9 +46,9 @@
 //
 // # Refusals
 //
-// Lookups ({lookup:NAME:KEY}) are refused until there are some. Fields that hold
-// no addresses, and those that say what other servers did (Received,
-// Return-Path), are no sources.
+// Fields that hold no addresses, and those that say what other servers did
+// (Received, Return-Path), are no sources. An address without a domain is matched by
+// expressions and "*" alone.
 //
 // # Standards
 //

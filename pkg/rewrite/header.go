@@ -9,13 +9,13 @@ import (
 	"filbert/pkg/message"
 )
 
-// ErrTooBig is wrapped by the error of Header.
+// ErrTooBig is wrapped by the error of Header for a header that has grown too much.
 var ErrTooBig = errors.New("rewritten header too big")
 
 // Header rewrites the addresses in the header h of text, field by field. The
 // result is text itself where nothing changes, else a copy of it in which only
 // the changed addresses differ; it is refused when its header would be longer
-// than limit.
+// than limit, and, for now, where a lookup can't be asked (ErrUnanswered).
 func (s Set) Header(h message.Header, text []byte, limit int, note func(Step)) ([]byte, error) {
 	e := editor{text: text}
 	for _, f := range h.Fields {
@@ -23,7 +23,9 @@ func (s Set) Header(h message.Header, text []byte, limit int, note func(Step)) (
 		if source == "" {
 			continue
 		}
-		s.field(&e, h, f, source, note)
+		if err := s.field(&e, h, f, source, note); err != nil {
+			return nil, fmt.Errorf("%s: %w", source, err)
+		}
 		if e.grown(h.End) > limit {
 			return nil, fmt.Errorf("%w: more than %d octets", ErrTooBig, limit)
 		}
@@ -43,22 +45,26 @@ func (s Set) fieldOf(h message.Header, f message.Field) string {
 
 // field rewrites one field. One that cannot be read as a list of addresses is
 // left alone: half of a list is no list.
-func (s Set) field(e *editor, h message.Header, f message.Field, source string, note func(Step)) {
+func (s Set) field(e *editor, h message.Header, f message.Field, source string, note func(Step)) error {
 	entries, err := mailaddr.ParseList(h.RawValue(f))
 	if err != nil {
 		if note != nil {
 			note(Step{Source: source, Verdict: Unread, Why: reason(err)})
 		}
-		return
+		return nil
 	}
 	for _, entry := range entries {
-		made := s.Apply(source, entry.Address, note)
+		made, err := s.Apply(source, entry.Address, note)
+		if err != nil {
+			return err
+		}
 		if made == entry.Address {
 			continue
 		}
 		from, to := f.ValueStart+entry.Start, f.ValueStart+entry.End
 		e.replace(from, to, written(made, e.text[from:to]))
 	}
+	return nil
 }
 
 // written is a new address as it stands in the place of an old one: with the

@@ -249,7 +249,7 @@ func checkHeader(t interface{ Fatalf(string, ...any) }, set Set, text []byte) {
 			t.Fatalf("%q became %q: %d addresses, then %d (%v)", text, out, len(was), len(is), err)
 		}
 		for k := range was {
-			if want := set.Apply(set.fieldOf(h, f), was[k].Address, nil); !sameAddress(want, is[k].Address) || was[k].Name != is[k].Name {
+			if want := applied(t, set, set.fieldOf(h, f), was[k].Address, nil); !sameAddress(want, is[k].Address) || was[k].Name != is[k].Name {
 				t.Fatalf("%q became %q: %s, want %s", text, out, is[k].Address, want)
 			}
 		}
@@ -292,14 +292,14 @@ func FuzzRule(f *testing.F) {
 		}
 		r := everywhere(match, to)
 		problems := Check(&r)
-		rules, err := Compile([]settings.Rewrite{r})
+		rules, err := Compile([]settings.Rewrite{r}, nil)
 		if (err != nil) != (len(problems) > 0) {
 			t.Fatalf("%v, and problems %v", err, problems)
 		}
 		if err != nil {
 			return
 		}
-		got := rules.For(Origin{}).Apply("to", a, nil)
+		got := applied(t, rules.For(Origin{}), "to", a, nil)
 		if back, err := mailaddr.ParseLocalOrMailbox(untrusted.From(got.String())); err != nil || back != got || a.Domain() != "" && got.Domain() == "" {
 			t.Fatalf("%s became %s, which reads as %s (%v)", a, got, back, err)
 		}

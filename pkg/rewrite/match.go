@@ -10,12 +10,27 @@ import (
 	"filbert/pkg/pattern"
 )
 
+// lookupPrefix marks what is a lookup, in a pattern and in a placeholder.
+const lookupPrefix = "lookup:"
+
+// plainName tells whether a text can be the name of a lookup; pkg/pattern takes
+// the same.
+func plainName(s string) bool {
+	if s == "" || len(s) > 100 {
+		return false
+	}
+	return !strings.ContainsFunc(s, func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '-' && r != '_'
+	})
+}
+
 // maxCaptures is how many captures a placeholder can name: {1} to {9}.
 const maxCaptures = 9
 
 // matcher is a compiled match.
 type matcher struct {
 	every         bool           // "*"
+	lookup        string         // of "lookup:NAME"
 	re            *regexp.Regexp // of an expression
 	local, domain string         // of a glob or an exact address, in lower case; the domain with A-labels
 	captures      int
@@ -27,8 +42,12 @@ func compileMatch(text string) (matcher, *Problem) {
 	switch {
 	case text == "":
 		return matcher{}, &Problem{What: "is missing", Hint: `write the addresses that are meant: "*@*.example.org", "user@example.org", "/^([a-z]+)@example\\.org$/"; "*" for all`}
-	case strings.HasPrefix(text, "lookup:"):
-		return matcher{}, &Problem{What: quoted(text) + " names a lookup, which rewriting can't use yet", Hint: "write the addresses as a glob or a regular expression"}
+	case strings.HasPrefix(text, lookupPrefix):
+		name := text[len(lookupPrefix):]
+		if !plainName(name) {
+			return matcher{}, &Problem{What: quoted(text) + " names no lookup", Hint: `write "lookup:NAME" for [lookup.NAME]`}
+		}
+		return matcher{lookup: name}, nil
 	case strings.HasPrefix(text, "!"):
 		return matcher{}, &Problem{What: quoted(text) + " is an exception, and a rule has one pattern", Hint: `put a rule for the exceptions in front, with then = "stop" and no "to"`}
 	case text == "<>":
@@ -85,7 +104,8 @@ func asciiGlob(domain string) string {
 // with other letters than ASCII's are tried.
 //
 // A glob's halves are matched each against theirs, so that an @ within a quoted
-// local part is never taken for the one before the domain.
+// local part is never taken for the one before the domain. What a lookup has is
+// not for this function to know.
 func (m *matcher) match(a mailaddr.Address) ([]string, bool) {
 	if m.every {
 		return nil, true

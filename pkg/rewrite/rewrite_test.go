@@ -17,11 +17,20 @@ func everywhere(match, to string) settings.Rewrite {
 
 func mustCompile(t testing.TB, rules ...settings.Rewrite) Set {
 	t.Helper()
-	r, err := Compile(rules)
+	r, err := Compile(rules, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return r.For(Origin{})
+}
+
+// applied is what becomes of an address where no lookup is asked, or one that answers.
+func applied(t interface{ Fatalf(string, ...any) }, set Set, source string, a mailaddr.Address, note func(Step)) mailaddr.Address {
+	got, err := set.Apply(source, a, note)
+	if err != nil {
+		t.Fatalf("%s: %s: %v", source, a, err)
+	}
+	return got
 }
 
 // The two rules that the paper asks for, one line each but for the sources.
@@ -43,7 +52,7 @@ func TestThePapersTwoRules(t *testing.T) {
 		{"from", "user@evilbar.com", "user@evilbar.com"},
 		{"from", "user@pc7.bar.com.example", "user@pc7.bar.com.example"},
 	} {
-		if got := set.Apply(c.source, mailaddr.MustParse(c.in), nil); got.String() != c.want {
+		if got := applied(t, set, c.source, mailaddr.MustParse(c.in), nil); got.String() != c.want {
 			t.Errorf("%s: %s became %s, want %s", c.source, c.in, got, c.want)
 		}
 	}
@@ -94,7 +103,7 @@ func TestRewritingOfOneAddress(t *testing.T) {
 	} {
 		set := mustCompile(t, everywhere(c.match, c.to))
 		for _, source := range []string{EnvelopeSender, EnvelopeRecipients, "from", "resent-cc"} {
-			if got := set.Apply(source, mailaddr.MustParse(c.in), nil); got.String() != c.want {
+			if got := applied(t, set, source, mailaddr.MustParse(c.in), nil); got.String() != c.want {
 				t.Errorf("%s -> %s, %s: %s became %s, want %s", c.match, c.to, source, c.in, got, c.want)
 			}
 		}
@@ -105,7 +114,7 @@ func TestWithoutRulesNothingChanges(t *testing.T) {
 	a := mailaddr.MustParse("u@bar.com")
 	for _, r := range []*Rules{nil, {}} {
 		set := r.For(Origin{})
-		if got := set.Apply("from", a, nil); got != a || set.Envelope() || len(set.Sources()) != 0 {
+		if got := applied(t, set, "from", a, nil); got != a || set.Envelope() || len(set.Sources()) != 0 {
 			t.Errorf("became %s", got)
 		}
 	}
@@ -113,7 +122,7 @@ func TestWithoutRulesNothingChanges(t *testing.T) {
 
 func TestTheNullSenderStays(t *testing.T) {
 	set := mustCompile(t, everywhere("*", "x@foo.com"), everywhere("/.*/", "x@foo.com"))
-	if got := set.Apply(EnvelopeSender, mailaddr.Address{}, nil); !got.IsNull() {
+	if got := applied(t, set, EnvelopeSender, mailaddr.Address{}, nil); !got.IsNull() {
 		t.Errorf("<> became %s", got)
 	}
 }
@@ -123,12 +132,12 @@ func TestThenSaysWhatFollows(t *testing.T) {
 	second := everywhere("b@x", "c@x")
 	for then, want := range map[string]string{Continue: "c@x", "": "c@x", Stop: "b@x"} {
 		first.Then = then
-		if got := mustCompile(t, first, second).Apply("to", mailaddr.MustParse("a@x"), nil); got.String() != want {
+		if got := applied(t, mustCompile(t, first, second), "to", mailaddr.MustParse("a@x"), nil); got.String() != want {
 			t.Errorf("%q: %s, want %s", then, got, want)
 		}
 	}
 	second.Then = Again
-	if got := mustCompile(t, everywhere("c@x", "d@x"), second, first).Apply("to", mailaddr.MustParse("b@x"), nil); got.String() != "d@x" {
+	if got := applied(t, mustCompile(t, everywhere("c@x", "d@x"), second, first), "to", mailaddr.MustParse("b@x"), nil); got.String() != "d@x" {
 		t.Errorf("again: %s", got)
 	}
 }
@@ -137,7 +146,7 @@ func TestAnExceptionIsARuleWithoutTo(t *testing.T) {
 	leave := settings.Rewrite{Name: "leave", Sources: []string{"all"}, Match: "root@*", Then: Stop}
 	set := mustCompile(t, leave, everywhere("*@*.bar.com", "{1}@bar.com"))
 	for in, want := range map[string]string{"root@a.bar.com": "root@a.bar.com", "u@a.bar.com": "u@bar.com"} {
-		if got := set.Apply("to", mailaddr.MustParse(in), nil); got.String() != want {
+		if got := applied(t, set, "to", mailaddr.MustParse(in), nil); got.String() != want {
 			t.Errorf("%s became %s", in, got)
 		}
 	}
@@ -148,19 +157,19 @@ func TestRulesThatNeverRestChangeNothing(t *testing.T) {
 	grow.Then = Again
 	var last Step
 	asked := 0
-	got := mustCompile(t, grow).Apply("to", mailaddr.MustParse("u@x"), func(s Step) { last = s; asked++ })
+	got := applied(t, mustCompile(t, grow), "to", mailaddr.MustParse("u@x"), func(s Step) { last = s; asked++ })
 	if got.String() != "u@x" || last.Verdict != Endless || asked != MaxRounds {
 		t.Errorf("became %s after %d steps, the last %+v", got, asked, last)
 	}
 	swap := everywhere("a@x", "b@x")
 	back := everywhere("b@x", "a@x")
 	swap.Then, back.Then = Again, Again
-	if got := mustCompile(t, swap, back).Apply("to", mailaddr.MustParse("a@x"), nil); got.String() != "a@x" {
+	if got := applied(t, mustCompile(t, swap, back), "to", mailaddr.MustParse("a@x"), nil); got.String() != "a@x" {
 		t.Errorf("a swap for ever became %s", got)
 	}
 	same := everywhere("*@x", "*@x")
 	same.Then = Again
-	if got := mustCompile(t, same).Apply("to", mailaddr.MustParse("u@x"), func(s Step) { last = s }); got.String() != "u@x" || last.Verdict != Stays {
+	if got := applied(t, mustCompile(t, same), "to", mailaddr.MustParse("u@x"), func(s Step) { last = s }); got.String() != "u@x" || last.Verdict != Stays {
 		t.Errorf("a rule that changes nothing: %+v", last)
 	}
 }
@@ -191,7 +200,7 @@ func TestConditionsOnTheDoorAndTheClient(t *testing.T) {
 		{both, "submission", "192.0.2.1", false},
 		{both, "mx", "198.51.100.1", false},
 	} {
-		rules, err := Compile([]settings.Rewrite{c.rule})
+		rules, err := Compile([]settings.Rewrite{c.rule}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -200,7 +209,7 @@ func TestConditionsOnTheDoorAndTheClient(t *testing.T) {
 			o.Client = netip.MustParseAddr(c.client)
 		}
 		set := rules.For(o)
-		if got := set.Apply("to", mailaddr.MustParse("a@x"), nil).String() == "b@x"; got != c.want || set.Envelope() != c.want {
+		if got := applied(t, set, "to", mailaddr.MustParse("a@x"), nil).String() == "b@x"; got != c.want || set.Envelope() != c.want {
 			t.Errorf("%+v: %t, want %t", o, got, c.want)
 		}
 	}
@@ -214,7 +223,7 @@ func TestEachStepIsTold(t *testing.T) {
 	set := mustCompile(t, stripHost, fullName, long, everywhere("x@y", "y@x"), everywhere("*@bar.com", "*@bar.com"), stop, everywhere("*", "never@asked"))
 	var told []string
 	local := strings.Repeat("u", 40)
-	set.Apply(EnvelopeSender, mailaddr.MustParse(local+"@pc.bar.com"), func(s Step) {
+	applied(t, set, EnvelopeSender, mailaddr.MustParse(local+"@pc.bar.com"), func(s Step) {
 		told = append(told, s.Rule+" "+string(s.Verdict))
 	})
 	want := []string{"strip-host changed", "full-name not here", "long failed", "r no match", "r stays", "last changed"}
@@ -241,7 +250,7 @@ func TestMistakesInRules(t *testing.T) {
 		{func(r *settings.Rewrite) { r.Match = "<>" }, "match", "null sender"},
 		{func(r *settings.Rewrite) { r.Match = "/(/" }, "match", "missing closing"},
 		{func(r *settings.Rewrite) { r.Match = "/x" }, "match", "no regular expression"},
-		{func(r *settings.Rewrite) { r.Match = "lookup:x" }, "match", "can't use yet"},
+		{func(r *settings.Rewrite) { r.Match = "lookup:x y" }, "match", "names no lookup"},
 		{func(r *settings.Rewrite) { r.Match = strings.Repeat("*.", 10) + "@bar.com" }, "match", "more than 9 stars"},
 		{func(r *settings.Rewrite) { r.To = "" }, "to", "missing"},
 		{func(r *settings.Rewrite) { r.To = "foo.com" }, "to", "no @"},
@@ -249,8 +258,8 @@ func TestMistakesInRules(t *testing.T) {
 		{func(r *settings.Rewrite) { r.To = "{0}@foo.com" }, "to", "no placeholder {0}"},
 		{func(r *settings.Rewrite) { r.To = "{10}@foo.com" }, "to", "no placeholder {10}"},
 		{func(r *settings.Rewrite) { r.To = "{localpart}@foo.com" }, "to", "no placeholder"},
-		{func(r *settings.Rewrite) { r.To = "{lookup:names:1}@foo.com" }, "to", "can't use yet"},
-		{func(r *settings.Rewrite) { r.To = "{lookup:n:a@b}@foo.com" }, "to", "can't use yet"},
+		{func(r *settings.Rewrite) { r.To = "{lookup:names:2}@foo.com" }, "to", "{2} stands for nothing"},
+		{func(r *settings.Rewrite) { r.To = "{lookup:n:a@b}@foo.com" }, "to", "no key for lookup n"},
 		{func(r *settings.Rewrite) { r.To = "a*@foo.com" }, "to", "star"},
 		{func(r *settings.Rewrite) { r.To = "a}@foo.com" }, "to", "brace"},
 		{func(r *settings.Rewrite) { r.To = "a@{1" }, "to", "brace"},
@@ -266,7 +275,7 @@ func TestMistakesInRules(t *testing.T) {
 		if len(problems) != 1 || problems[0].Key != c.key || !strings.Contains(problems[0].What, c.what) {
 			t.Errorf("%+v: %v, want %s: ... %s", r, problems, c.key, c.what)
 		}
-		if _, err := Compile([]settings.Rewrite{r}); err == nil {
+		if _, err := Compile([]settings.Rewrite{r}, nil); err == nil {
 			t.Errorf("%+v: compiled", r)
 		}
 	}

@@ -42,6 +42,8 @@ type rule struct {
 	to        template
 	leave     bool // no `to`: the address stays, and no further rule is asked
 	then      string
+	asks      []string // lookups
+	outgoing  []string // the transports that use it at the way out, sorted
 }
 
 // Check tells all mistakes of one rule.
@@ -125,8 +127,11 @@ func (c *compiler) thenOf(r *settings.Rewrite) {
 	}
 }
 
-// applies says why a rule is not for a message, "" if it is.
+// applies says why a rule is not for a message that comes in, "" if it is.
 func (r *rule) applies(o Origin) string {
+	if len(r.outgoing) > 0 {
+		return "only at the way out, by transport " + strings.Join(r.outgoing, ", ")
+	}
 	if len(r.listeners) > 0 && !slices.Contains(r.listeners, o.Listener) {
 		return "only for mail that came in by " + strings.Join(r.listeners, ", ")
 	}

@@ -2,15 +2,18 @@ package rewrite
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"filbert/pkg/mailaddr"
 )
 
 // template is a compiled `to`: one half for the local part, one for the domain.
-// The halves are filled in apart, so that no captured text can move the @.
+// The halves are filled in apart, so that no captured text can move the @. Or it
+// is a lookup alone, which has whole addresses.
 type template struct {
 	local, domain half
+	whole         *part
 }
 
 // half is text and placeholders; keep means that the old one stays.
@@ -19,11 +22,13 @@ type half struct {
 	parts []part
 }
 
-// part is text, or the value of a placeholder.
+// part is text, or the value of a placeholder; with a lookup, what that has for
+// the placeholder's value.
 type part struct {
 	text    string
 	what    placeholder
 	capture int // of a capture: 1 to 9
+	lookup  string
 }
 
 type placeholder uint8
@@ -33,15 +38,19 @@ const (
 	isLocal
 	isDomain
 	isCapture
+	isAddress // the key of a lookup only
 )
 
-const placeholders = "{local_part} {domain} {1} ... {9}"
+const (
+	placeholders = "{local_part} {domain} {1} ... {9} {lookup:NAME:KEY}"
+	lookupKeys   = "KEY is 1 to 9, local_part, domain or address"
+)
 
 // compileTo reads a `to` for a match with that many captures.
 func compileTo(text string, captures int) (template, *Problem) {
 	at := lastAt(text)
 	if at < 0 {
-		return template{}, &Problem{What: quoted(text) + " has no @", Hint: `write the whole address, "*@example.org" for another domain alone, or "name@*" for another local part alone`}
+		return compileWhole(text, captures)
 	}
 	var (
 		t   template
@@ -55,14 +64,26 @@ func compileTo(text string, captures int) (template, *Problem) {
 	}
 	// Whatever the captures will be, the text around them must be fit to stand
 	// in an address: a letter is.
-	sample := make([]string, captures)
-	for i := range sample {
-		sample[i] = "x"
+	sample := filling{old: mailaddr.MustParse("x@x"), captures: make([]string, captures)}
+	for i := range sample.captures {
+		sample.captures[i] = "x"
 	}
-	if _, err := t.fill(mailaddr.MustParse("x@x"), sample); err != nil {
+	sample.ask = func(string, string) (string, error) { return "x", nil }
+	if _, err := t.fill(sample); err != nil {
 		return t, &Problem{What: fmt.Sprintf("%s makes no address: %s", quoted(text), reason(err)), Hint: "write it like user@example.org"}
 	}
 	return t, nil
+}
+
+// compileWhole reads a `to` without an @: one lookup.
+func compileWhole(text string, captures int) (template, *Problem) {
+	name, ok := strings.CutPrefix(text, "{")
+	name, ends := strings.CutSuffix(name, "}")
+	if !ok || !ends || !strings.HasPrefix(name, lookupPrefix) || strings.ContainsAny(name, "{}") {
+		return template{}, &Problem{What: quoted(text) + " has no @", Hint: `write the whole address, "*@example.org" for another domain alone, or "name@*" for another local part alone`}
+	}
+	p, bad := compilePlaceholder(name, captures)
+	return template{whole: &p}, bad
 }
 
 // lastAt is the last @ that stands outside of braces.
@@ -115,21 +136,58 @@ func compileHalf(text string, captures int) (half, *Problem) {
 }
 
 func compilePlaceholder(name string, captures int) (part, *Problem) {
+	if body, ok := strings.CutPrefix(name, lookupPrefix); ok {
+		return compileLookup(body, captures)
+	}
 	switch {
 	case name == "local_part":
 		return part{what: isLocal}, nil
 	case name == "domain":
 		return part{what: isDomain}, nil
-	case strings.HasPrefix(name, "lookup:"):
-		return part{}, &Problem{What: "{" + name + "} is a lookup, which rewriting can't use yet", Hint: "write the address with " + placeholders}
 	case len(name) != 1 || name[0] < '1' || name[0] > '9':
-		return part{}, &Problem{What: "there is no placeholder {" + name + "} here", Hint: "there are: " + placeholders}
+		return part{}, &Problem{What: "there is no placeholder {" + name + "} here", Hint: likely(name) + "there are: " + placeholders}
 	}
 	n := int(name[0] - '0')
 	if n > captures {
 		return part{}, &Problem{What: fmt.Sprintf("{%d} stands for nothing: the pattern has %s", n, captureCount(captures)), Hint: "each * of a glob and each ( ) of an expression is one, from the left"}
 	}
 	return part{what: isCapture, capture: n}, nil
+}
+
+// compileLookup reads NAME:KEY.
+func compileLookup(body string, captures int) (part, *Problem) {
+	name, key, _ := strings.Cut(body, ":")
+	if !plainName(name) || key == "" {
+		return part{}, &Problem{What: "{" + lookupPrefix + body + "} names no lookup and key", Hint: "write {lookup:NAME:KEY} for [lookup.NAME]; " + lookupKeys}
+	}
+	switch {
+	case key == "address":
+		return part{what: isAddress, lookup: name}, nil
+	case key != "local_part" && key != "domain" && (len(key) != 1 || key[0] < '1' || key[0] > '9'):
+		return part{}, &Problem{What: quoted(key) + " is no key for lookup " + name, Hint: likely(key) + lookupKeys}
+	}
+	p, bad := compilePlaceholder(key, captures)
+	p.lookup = name
+	return p, bad
+}
+
+// likely guesses what a placeholder was meant to be.
+func likely(name string) string {
+	plain := strings.NewReplacer("_", "", "-", "", " ", "", ".", "").Replace(strings.ToLower(name))
+	meant := ""
+	switch plain {
+	case "localpart", "local", "user", "username", "mailbox", "lhs":
+		meant = "local_part"
+	case "domain", "domainpart", "host", "hostname", "rhs":
+		meant = "domain"
+	case "address", "addr", "email", "recipient", "sender":
+		meant = "local_part}@{domain"
+	case "lookup":
+		meant = "lookup:NAME:KEY"
+	default:
+		return ""
+	}
+	return "did you mean {" + meant + "}? "
 }
 
 func captureCount(n int) string {
@@ -142,36 +200,97 @@ func captureCount(n int) string {
 	return fmt.Sprintf("%d captures", n)
 }
 
-// fill makes the new address. mailaddr.New checks all of it: what a capture
-// brings along is as untrusted as the message that it came from.
-func (t *template) fill(old mailaddr.Address, captures []string) (mailaddr.Address, error) {
-	local, domain := old.Local(), old.Domain()
+// filling is what a template is filled in from.
+type filling struct {
+	old      mailaddr.Address
+	captures []string
+	ask      func(lookup, key string) (string, error)
+}
+
+// fill makes the new address. mailaddr checks all of it: what a capture brings
+// along is as untrusted as the message that it came from.
+func (t *template) fill(f filling) (mailaddr.Address, error) {
+	if t.whole != nil {
+		text, err := f.ask(t.whole.lookup, t.whole.key(f))
+		if err != nil {
+			return mailaddr.Address{}, err
+		}
+		return addressValue(text)
+	}
+	local, domain := f.old.Local(), f.old.Domain()
+	var err error
 	if !t.local.keep {
-		local = t.local.fill(old, captures)
+		if local, err = t.local.fill(f, localValue); err != nil {
+			return mailaddr.Address{}, err
+		}
 	}
 	if !t.domain.keep {
-		if domain = t.domain.fill(old, captures); domain == "" {
+		if domain, err = t.domain.fill(f, domainValue); err != nil {
+			return mailaddr.Address{}, err
+		}
+		if domain == "" {
 			return mailaddr.Address{}, fmt.Errorf("%w: empty domain", mailaddr.ErrSyntax)
 		}
 	}
 	return mailaddr.New(local, domain)
 }
 
-func (h *half) fill(old mailaddr.Address, captures []string) string {
+// fill gives the text of a half; read checks what lookups have for it.
+func (h *half) fill(f filling, read func(string) (string, error)) (string, error) {
 	var b strings.Builder
-	for _, p := range h.parts {
-		switch p.what {
-		case isText:
-			b.WriteString(p.text)
-		case isLocal:
-			b.WriteString(old.Local())
-		case isDomain:
-			b.WriteString(old.Domain())
-		case isCapture:
-			b.WriteString(captures[p.capture-1])
+	for i := range h.parts {
+		p := &h.parts[i]
+		if p.lookup == "" {
+			b.WriteString(p.value(f))
+			continue
+		}
+		text, err := f.ask(p.lookup, p.key(f))
+		if err != nil {
+			return "", err
+		}
+		if text, err = read(text); err != nil {
+			return "", err
+		}
+		b.WriteString(text)
+	}
+	return b.String(), nil
+}
+
+func (p *part) value(f filling) string {
+	switch p.what {
+	case isLocal:
+		return f.old.Local()
+	case isDomain:
+		return f.old.Domain()
+	case isCapture:
+		return f.captures[p.capture-1]
+	}
+	return p.text
+}
+
+// key is the value as a lookup is asked for it.
+func (p *part) key(f filling) string {
+	switch p.what {
+	case isAddress:
+		return keyOf(f.old)
+	case isDomain:
+		return domainKey(f.old)
+	}
+	return strings.ToLower(p.value(f))
+}
+
+// lookups names those that a template asks.
+func (t *template) lookups() []string {
+	var out []string
+	for _, p := range slices.Concat(t.local.parts, t.domain.parts) {
+		if p.lookup != "" {
+			out = append(out, p.lookup)
 		}
 	}
-	return b.String()
+	if t.whole != nil {
+		out = append(out, t.whole.lookup)
+	}
+	return out
 }
 
 // reason is the text of a mailaddr error without its "bad address: ".

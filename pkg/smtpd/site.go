@@ -73,7 +73,7 @@ func newSite(s *settings.Settings, port settings.Listen) (*site, error) {
 		*l.into = list
 	}
 	var err error
-	if e.rewrites, err = rewrite.Compile(s.Rewrites); err != nil {
+	if e.rewrites, err = rewrite.Compile(s.Rewrites, s.Transports); err != nil {
 		return nil, fmt.Errorf("listener %s: %w", port.Name, err)
 	}
 	switch port.BareNewline {
@@ -125,7 +125,11 @@ func (e *site) mayRelay(client netip.Addr) bool { return e.trusted.MatchAddr(cli
 // rule makes a relay of us by accident.
 func (e *site) rewritten(to mailaddr.Address, client netip.Addr) mailaddr.Address {
 	set := e.rewrites.For(rewrite.Origin{Listener: e.port.Name, Client: client})
-	return set.Apply(rewrite.EnvelopeRecipients, to, nil)
+	made, err := set.Apply(rewrite.EnvelopeRecipients, to, nil)
+	if err != nil {
+		return to // a rule waits for a lookup: cleanup asks it
+	}
+	return made
 }
 
 // ours tells whether mail for an address is taken from anyone. What counts is
