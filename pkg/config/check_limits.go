@@ -41,13 +41,6 @@ func (c *checker) checkReports() {
 	}
 }
 
-func (c *checker) checkVerify() {
-	v := c.s.Verify
-	c.oneOf("verify.local_recipients", v.LocalRecipients, "route", "off")
-	c.oneOf("verify.remote_recipients", v.RemoteRecipients, "route", "off")
-	c.oneOf("verify.when_unsure", v.WhenUnsure, "accept", "defer")
-}
-
 func (c *checker) checkLimits() {
 	l := c.s.Limits
 	c.sizeAtLeast("limits.message_size", l.MessageSize, 1<<10)

@@ -12,7 +12,11 @@ func Default() *Settings {
 		Domains: Domains{
 			Trusted: []string{"127.0.0.0/8", "::1/128"},
 		},
-		Verify: Verify{LocalRecipients: "route", RemoteRecipients: "off", WhenUnsure: "accept"},
+		Verify: Verify{
+			LocalRecipients: "route", RemoteRecipients: "off", Senders: "off", OwnDomains: "accept", WhenUnsure: "accept",
+			CalloutTimeout: Duration(30 * time.Second), CalloutKeepYes: Duration(24 * time.Hour), CalloutKeepNo: Duration(2 * time.Hour),
+			CalloutsPerDomain: 2,
+		},
 		Retry: Retry{
 			First:         Duration(5 * time.Minute),
 			Factor:        1.5,
@@ -87,6 +91,9 @@ func DefaultTransports() map[string]Transport {
 		"discard": {Driver: "discard"},
 	}
 }
+
+// ConsultTimeout bounds a program that directs or routes and names no time.
+const ConsultTimeout = Duration(10 * time.Second)
 
 // Complete fills a transport's unset values with its driver's defaults.
 func (t Transport) Complete() Transport {
