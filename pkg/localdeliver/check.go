@@ -20,17 +20,9 @@ var errUnsafe = errors.New("not safe to write")
 // away), somebody else's, or open to others, who could then swap the mailbox
 // between our check and our write.
 func (d *delivery) checkHome(home string) *outcome.Outcome {
-	info, err := os.Stat(home)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return deferred(outcome.HomeMissing, statusHome, "the home directory %s is not there", home)
-	case err != nil:
-		return fileOutcome("look at the home directory", err)
-	case !info.IsDir():
-		return deferred(outcome.HomeMissing, statusHome, "the home directory %s is no directory", home)
-	}
-	if owner := ownerOf(info); owner != os.Geteuid() && owner != 0 {
-		return deferred(outcome.Permission, statusMailbox, "the home directory %s belongs to uid %d", home, owner)
+	info, o := lookAtHome(home)
+	if o != nil {
+		return o
 	}
 	if info.Mode().Perm()&0o022 != 0 && d.t.WritableHome != "allow" {
 		return deferred(outcome.Permission, statusMailbox,
@@ -38,6 +30,23 @@ func (d *delivery) checkHome(home string) *outcome.Outcome {
 			home, info.Mode().Perm(), d.Job.Transport)
 	}
 	return nil
+}
+
+// lookAtHome refuses a home directory that is missing or somebody else's.
+func lookAtHome(home string) (fs.FileInfo, *outcome.Outcome) {
+	info, err := os.Stat(home)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, deferred(outcome.HomeMissing, statusHome, "the home directory %s is not there", home)
+	case err != nil:
+		return nil, fileOutcome("look at the home directory", err)
+	case !info.IsDir():
+		return nil, deferred(outcome.HomeMissing, statusHome, "the home directory %s is no directory", home)
+	}
+	if owner := ownerOf(info); owner != os.Geteuid() && owner != 0 {
+		return nil, deferred(outcome.Permission, statusMailbox, "the home directory %s belongs to uid %d", home, owner)
+	}
+	return info, nil
 }
 
 func ownerOf(info fs.FileInfo) int {

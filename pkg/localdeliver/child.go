@@ -37,6 +37,8 @@ type child struct {
 	commands int
 	born     time.Time
 	idle     *time.Timer
+	stuck    bool // killed, and counted as such until it ends
+	gone     bool // it has ended
 }
 
 // launcher starts children.

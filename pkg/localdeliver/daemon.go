@@ -2,6 +2,8 @@ package localdeliver
 
 import (
 	"context"
+	"errors"
+	"sync"
 
 	"filbert/pkg/ipc"
 	"filbert/pkg/privsep"
@@ -51,13 +53,20 @@ func (d *Daemon) Confinement(p *service.Process) privsep.Spec {
 	return spec
 }
 
-// Serve answers dispatch until the suite drains.
+// Serve answers dispatch and router, each its own questions alone, until the
+// suite drains.
 func (d *Daemon) Serve(ctx context.Context, p *service.Process) error {
-	arrow := p.Accept(ipc.Spawn(d.server.handle), ipc.ServerOptions{}, string(proto.Dispatch))
+	jobs := p.Accept(ipc.Spawn(d.server.handle), ipc.ServerOptions{}, string(proto.Dispatch))
+	questions := p.Accept(ipc.Spawn(d.server.answer), ipc.ServerOptions{}, string(proto.Router))
 	<-p.Draining()
-	err := arrow.Shutdown(ctx)
+	// Both at once: they share the time that is left.
+	var answered error
+	var wg sync.WaitGroup
+	wg.Go(func() { answered = questions.Shutdown(ctx) })
+	err := jobs.Shutdown(ctx)
+	wg.Wait()
 	d.server.drain(ctx)
-	return err
+	return errors.Join(err, answered)
 }
 
 // limitsOf are the settings that bound the children.

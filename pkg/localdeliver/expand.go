@@ -149,44 +149,15 @@ func (d *delivery) mailbox() (path, base string, o *outcome.Outcome) {
 
 // arguments is the argument vector of a command.
 func (d *delivery) arguments() ([]string, error) {
-	templates, fill := d.t.Command, true
-	if d.Job.Recipient.Kind == envelope.TargetPipe {
-		var err error
-		if templates, err = argv.Split(strings.TrimPrefix(d.Job.Recipient.Target, "|")); err != nil {
-			return nil, fmt.Errorf("%w: %w", errTemplate, err)
-		}
-		fill = false // an alias has no placeholders, and a brace is a brace
+	if d.Job.Recipient.Kind != envelope.TargetPipe {
+		return fillArguments(d.t.Command, d.value)
 	}
-	if len(templates) == 0 || !filepath.IsAbs(templates[0]) {
-		return nil, fmt.Errorf("%w: a command begins with the full path of a program", errTemplate)
-	}
-	args := append([]string(nil), templates...)
-	if !fill {
-		return args, nil
-	}
-	// The program itself is never chosen by a message.
-	for i, template := range args[1:] {
-		arg, err := d.argument(template)
-		if err != nil {
-			return nil, err
-		}
-		args[i+1] = arg
+	// An alias has no placeholders, and a brace is a brace.
+	args, err := argv.Split(strings.TrimPrefix(d.Job.Recipient.Target, "|"))
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", errTemplate, err)
 	}
 	return args, nil
-}
-
-// argument fills one argument. A value that would turn the argument into an
-// option is refused.
-func (d *delivery) argument(template string) (string, error) {
-	arg, err := expand(template, d.value)
-	if err != nil || arg == template {
-		return arg, err
-	}
-	if strings.HasPrefix(template, "-") {
-		arg, err = untrusted.From(arg[1:]).ForArg()
-		return "-" + arg, err
-	}
-	return untrusted.From(arg).ForArg()
 }
 
 // environment is the whole environment of a command.

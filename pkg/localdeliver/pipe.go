@@ -47,9 +47,14 @@ func (d *delivery) run(ctx context.Context, args, env []string) *proto.LocalDone
 	timed, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	output := &cut{left: int(d.t.MaxOutput)}
+	complaint := output
+	if d.t.Returns == returnsReport {
+		// A warning of the script's is nothing for whoever wrote to us.
+		complaint = &cut{left: maxComplaint}
+	}
 	cmd := exec.CommandContext(timed, args[0])
 	cmd.Args, cmd.Env, cmd.Dir = args, env, d.workDir()
-	cmd.Stdout, cmd.Stderr = output, output
+	cmd.Stdout, cmd.Stderr = output, complaint
 	cmd.WaitDelay = lastOutput
 	// A session of its own, so that the time limit reaches what it started,
 	// and no command outlives a child that is killed.
@@ -82,8 +87,13 @@ func (d *delivery) run(ctx context.Context, args, env []string) *proto.LocalDone
 		done.Outcome = outcome.Defer(outcome.Internal, statusSystem, "the suite stopped while %s ran", args[0])
 	case werr != nil && timed.Err() != nil:
 		done.Outcome = outcome.Defer(outcome.Command, statusSystem, "%s did not end within %s", args[0], limit)
+	case d.t.Returns == returnsReport:
+		done.Outcome = judgeReport(cmd.ProcessState, werr, complaint.String())
 	default:
 		done.Outcome = judge(cmd.ProcessState, werr, output.String())
+	}
+	if d.t.Returns == returnsReport && done.Outcome.Class != outcome.Failed {
+		done.Output = untrusted.Text{} // half a text, for a report that is not made
 	}
 	return done
 }
@@ -138,6 +148,24 @@ func (c *cut) String() string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return string(c.kept)
+}
+
+// returnsReport is the value of a transport's `returns` by which its command
+// writes a part of the report and delivers nothing.
+const returnsReport = "report"
+
+// judgeReport turns the end of a command that writes a part of the report into
+// an outcome. Whatever the command says when it fails, the mail waits: a report
+// without its words would tell the sender less than he should know.
+func judgeReport(state *os.ProcessState, err error, complaint string) outcome.Outcome {
+	o := judge(state, err, complaint)
+	if o.Class == outcome.Delivered {
+		return outcome.Fail(outcome.UnknownUser, smtp.Status{Class: 5, Subject: 1, Detail: 1}, "there is no such user here")
+	}
+	if o.Class != outcome.Deferred {
+		o.Class, o.Status = outcome.Deferred, statusSystem
+	}
+	return o
 }
 
 // judge turns the end of a command into an outcome.

@@ -21,6 +21,7 @@ type plan struct {
 	key       childKey
 	transport settings.Transport
 	encoded   []byte // transport as the child gets it
+	rules     []byte // and the rewriting rules that it names
 	actor     actor
 	identity  *privsep.Identity // nil: the child is the caller
 }
@@ -30,13 +31,15 @@ type plan struct {
 type childKey struct {
 	user    string
 	umask   int
-	submits bool // it has the group that may hand in mail
+	group   string // it has another primary group than the account; "" = the account's
+	submits bool   // it has the group that may hand in mail
 }
 
 // planner knows the configuration and the password file.
 type planner struct {
 	settings atomic.Pointer[settings.Settings]
 	lookup   func(name string) (privsep.User, error)
+	group    func(name string) (int, error)
 	// submitters is the group of pickup, 0 for none.
 	//
 	// Commands answer mail, and send it on to lists. They run with no_new_privs,
@@ -68,7 +71,11 @@ func (p *planner) plan(job *proto.LocalJob) (plan, *outcome.Outcome) {
 	if err != nil {
 		return plan{}, deferred(outcome.Internal, statusConfig, "transport %q: %v", job.Transport, err)
 	}
-	out := plan{transport: t, encoded: encoded}
+	rules, err := rulesOf(conf, t.Rewrites)
+	if err != nil {
+		return plan{}, deferred(outcome.Internal, statusConfig, "transport %q: %v", job.Transport, err)
+	}
+	out := plan{transport: t, encoded: encoded, rules: rules}
 	out.key.umask = umask
 	name := actingUser(job, t)
 	if !conf.Instance.Separate {
@@ -85,6 +92,11 @@ func (p *planner) plan(job *proto.LocalJob) (plan, *outcome.Outcome) {
 	u, o := p.find(name, job.Transport)
 	if o != nil {
 		return plan{}, o
+	}
+	if out.key.group = actingGroup(job, t, name); out.key.group != "" {
+		if o := p.inGroup(&u, conf, job, t, out.key.group); o != nil {
+			return plan{}, o
+		}
 	}
 	if group := int(p.submitters.Load()); group != 0 && isCommand(job, t) {
 		u.Groups = append(slices.Clip(u.Groups), group)
@@ -128,6 +140,24 @@ func (p *planner) find(name, transport string) (privsep.User, *outcome.Outcome) 
 			name, transport)
 	}
 	return u, nil
+}
+
+// rulesOf are the rewriting rules of these names, in their order, for the child.
+func rulesOf(conf *settings.Settings, names []string) ([]byte, error) {
+	if len(names) == 0 {
+		return nil, nil
+	}
+	var rules []settings.Rewrite
+	for i := range conf.Rewrites {
+		if slices.Contains(names, conf.Rewrites[i].Name) {
+			rules = append(rules, conf.Rewrites[i])
+		}
+	}
+	encoded, err := json.Marshal(rules)
+	if err == nil && len(encoded) > maxRules {
+		err = fmt.Errorf("the rewriting rules are longer than %d octets", maxRules)
+	}
+	return encoded, err
 }
 
 func parseUmask(s string) (int, error) {

@@ -24,6 +24,11 @@ const (
 // errBusy means that the limits left no room in time.
 var errBusy = errors.New("no delivery process is free")
 
+// errStuck means that processes of a user hang, in a file server that is away
+// say, and could not even be killed. More of them would take the places of all
+// other users.
+var errStuck = errors.New("earlier processes of this user hang and have not ended yet")
+
 // work is what kind of place a job takes in a child.
 type work int
 
@@ -40,6 +45,7 @@ type pool struct {
 	total    int                 // most children
 	commands int                 // most commands of one child
 	live     map[childKey]*child // who gets new jobs
+	stuck    map[string]int      // by user: those that were killed and have not ended
 	count    int                 // all that run, also those not in live any more
 	changed  chan struct{}       // closed and replaced when a place may be free
 	closed   bool
@@ -47,7 +53,7 @@ type pool struct {
 }
 
 func newPool(start func(plan) (*child, error)) *pool {
-	return &pool{start: start, total: 1, commands: 1, live: map[childKey]*child{}, changed: make(chan struct{})}
+	return &pool{start: start, total: 1, commands: 1, live: map[childKey]*child{}, stuck: map[string]int{}, changed: make(chan struct{})}
 }
 
 // limit sets how many children there may be, and commands in each.
@@ -72,9 +78,19 @@ func (p *pool) acquire(ctx context.Context, pl plan, w work) (*child, error) {
 		select {
 		case <-wait:
 		case <-ctx.Done():
-			return nil, errBusy
+			return nil, p.why(pl)
 		}
 	}
+}
+
+// why is the reason that there was no place in time.
+func (p *pool) why(pl plan) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.stuck[pl.key.user] >= p.commands {
+		return errStuck
+	}
+	return errBusy
 }
 
 // tryLocked gives a child, an error, or neither: wait.
@@ -88,6 +104,9 @@ func (p *pool) tryLocked(pl plan, w work) (*child, error) {
 		c = nil
 	}
 	if c == nil {
+		if p.stuck[pl.key.user] >= p.commands {
+			return nil, nil // a killed child that does end makes room within moments
+		}
 		if p.count >= p.total {
 			p.retireIdleLocked()
 			return nil, nil
@@ -122,7 +141,9 @@ func (p *pool) addLocked(key childKey, c *child) {
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		c.idle.Stop()
+		c.gone = true
 		p.dropLocked(c)
+		p.unstickLocked(c)
 		p.count--
 		p.wakeLocked()
 	})
@@ -132,6 +153,17 @@ func (p *pool) addLocked(key childKey, c *child) {
 func (p *pool) dropLocked(c *child) {
 	if p.live[c.key] == c {
 		delete(p.live, c.key)
+	}
+}
+
+// unstickLocked forgets that c hangs: it has ended.
+func (p *pool) unstickLocked(c *child) {
+	if !c.stuck {
+		return
+	}
+	c.stuck = false
+	if p.stuck[c.key.user]--; p.stuck[c.key.user] == 0 {
+		delete(p.stuck, c.key.user)
 	}
 }
 
@@ -166,6 +198,10 @@ func (p *pool) abandon(c *child) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.dropLocked(c)
+	if !c.stuck && !c.gone {
+		c.stuck = true
+		p.stuck[c.key.user]++
+	}
 	c.kill()
 }
 

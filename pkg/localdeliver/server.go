@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"sync"
 	"time"
 
 	"filbert/pkg/ipc"
@@ -29,12 +30,27 @@ const (
 type server struct {
 	planner planner
 	pool    *pool
-	board   *service.Scoreboard
+	// errands are the children that answer router. They are others than those
+	// that deliver, so that neither homes that hang nor programs that are slow to say
+	// where mail goes keep mail from being delivered, nor the reverse.
+	errands  *pool
+	patience patience
+	board    *service.Scoreboard
+}
+
+// patience is how long router's questions may take.
+type patience struct {
+	place time.Duration // to get a child
+	read  time.Duration // to read a forward file, in the child
+	grace time.Duration // above a program's own limit
 }
 
 func newServer(conf *settings.Settings, start func(plan) (*child, error), lookup func(string) (privsep.User, error)) *server {
-	s := &server{pool: newPool(start), board: service.NewScoreboard(time.Now)}
-	s.planner.lookup = lookup
+	s := &server{
+		pool: newPool(start), errands: newPool(start), board: service.NewScoreboard(time.Now),
+		patience: patience{place: 10 * time.Second, read: 10 * time.Second, grace: 5 * time.Second},
+	}
+	s.planner.lookup, s.planner.group = lookup, groupID
 	s.configure(conf)
 	return s
 }
@@ -44,6 +60,7 @@ func (s *server) configure(conf *settings.Settings) {
 	s.planner.settings.Store(conf)
 	s.planner.submitters.Store(int64(submitGroup(conf)))
 	s.pool.limit(limitsOf(conf))
+	s.errands.limit(limitsOf(conf))
 }
 
 // submitGroup is the group that may hand in mail, 0 if there is none: commands
@@ -52,11 +69,17 @@ func submitGroup(conf *settings.Settings) int {
 	if !conf.Instance.Separate || conf.Users.DropGroup == "" {
 		return 0
 	}
-	id, err := privsep.LookupIdentity("root", conf.Users.DropGroup)
+	gid, err := groupID(conf.Users.DropGroup)
 	if err != nil {
 		return 0
 	}
-	return id.GID
+	return gid
+}
+
+// groupID looks a group of this machine up.
+func groupID(name string) (int, error) {
+	id, err := privsep.LookupIdentity("root", name)
+	return id.GID, err
 }
 
 // handle answers one call. It waits, so it is to be wrapped in ipc.Spawn.
@@ -104,7 +127,7 @@ func (s *server) attempt(ctx context.Context, job *proto.LocalJob, content *os.F
 	waitCtx, cancel := context.WithTimeout(ctx, waitForChild)
 	c, err := s.pool.acquire(waitCtx, pl, w)
 	cancel()
-	if errors.Is(err, errBusy) {
+	if errors.Is(err, errBusy) || errors.Is(err, errStuck) {
 		return ended(outcome.Defer(outcome.Busy, statusSystem, "%v", err))
 	}
 	if err != nil {
@@ -136,7 +159,7 @@ func ended(o outcome.Outcome) *proto.LocalDone { return &proto.LocalDone{Outcome
 func (s *server) ask(ctx context.Context, c *child, pl plan, job *proto.LocalJob, content *os.File) (*proto.LocalDone, error) {
 	conf := s.planner.settings.Load()
 	req := &childJob{
-		Job: *job, Transport: pl.encoded, Actor: pl.actor,
+		Job: *job, Transport: pl.encoded, Rules: pl.rules, Actor: pl.actor,
 		Mail: conf.Instance.Mail, Hostname: conf.Hostname,
 	}
 	var files []*os.File
@@ -159,4 +182,9 @@ func (s *server) ask(ctx context.Context, c *child, pl plan, job *proto.LocalJob
 }
 
 // drain lets jobs under way finish within ctx and ends the children.
-func (s *server) drain(ctx context.Context) { s.pool.close(ctx) }
+func (s *server) drain(ctx context.Context) {
+	var both sync.WaitGroup
+	both.Go(func() { s.pool.close(ctx) })
+	both.Go(func() { s.errands.close(ctx) })
+	both.Wait()
+}

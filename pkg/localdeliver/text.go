@@ -30,6 +30,7 @@ type text struct {
 	job    *proto.LocalJob
 	in     *bufio.Reader
 	header []byte // read ahead by begin, not yet written
+	cut    bool   // the header did not end within headerScan
 }
 
 func newText(job *proto.LocalJob, body io.Reader) *text {
@@ -84,6 +85,7 @@ func (t *text) begin() *outcome.Outcome {
 				"mail loop: this message was already delivered to this address")
 		}
 	}
+	t.cut = true
 	return nil
 }
 

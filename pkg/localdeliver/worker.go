@@ -21,6 +21,7 @@ type worker struct {
 	running   sync.WaitGroup
 	seq       atomic.Uint64 // Maildir names made by this process
 	mailboxes turns         // held by who appends: deliveries of one process need not poll for each other's locks
+	rules     ruleSet
 	now       func() time.Time
 	// lockWait is how long a locked mbox is waited for, lockPoll how often it
 	// is looked at.
@@ -38,6 +39,23 @@ func (w *worker) handle(ctx context.Context, call *ipc.Call) {
 	w.running.Add(1)
 	defer w.running.Done()
 	defer call.CloseFiles()
+	switch call.Kind {
+	case kindChildRead:
+		var req childRead
+		if call.Decode(&req) == nil {
+			call.Reply(w.readForward(&req))
+		}
+	case kindChildAsk:
+		var req childAsk
+		if call.Decode(&req) == nil {
+			call.Reply(w.ask(ctx, &req))
+		}
+	default:
+		w.handleJob(ctx, call)
+	}
+}
+
+func (w *worker) handleJob(ctx context.Context, call *ipc.Call) {
 	var job childJob
 	if err := call.Decode(&job); err != nil {
 		return
@@ -70,6 +88,9 @@ func (w *worker) deliver(ctx context.Context, job *childJob, body io.Reader) *pr
 	}
 	d := &delivery{childJob: job, t: t.Complete(), text: newText(&job.Job, body)}
 	if o := d.text.begin(); o != nil {
+		return ended(*o)
+	}
+	if o := w.change(d); o != nil {
 		return ended(*o)
 	}
 	switch {
