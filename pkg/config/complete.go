@@ -95,6 +95,9 @@ func (c *checker) completeRouting() {
 			r.Transport = "smtp"
 		}
 		r.File = c.inEtc(r.File)
+		if r.Driver == "command" && r.Timeout == 0 {
+			r.Timeout = settings.ConsultTimeout
+		}
 	}
 }
 

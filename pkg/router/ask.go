@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"filbert/pkg/lookup"
+	"filbert/pkg/mailaddr"
 	"filbert/pkg/proto"
 	"filbert/pkg/settings"
 )
@@ -96,4 +97,36 @@ func openTables(s *settings.Settings, w World) (tableSet, error) {
 		return noTables{}, nil
 	}
 	return nil, fmt.Errorf("lookups are not there yet")
+}
+
+// secret is find for lookups with passwords: no explanation shows their values.
+func (q *query) secret(name, key string) (values []string, found bool, err error) {
+	a, err := q.rules.tables.Find(q.ctx, name, key)
+	if err != nil {
+		return nil, false, fmt.Errorf("lookup %s: %w", name, err)
+	}
+	if a.Found {
+		q.trace.step(proto.Step{Kind: "lookup", Name: name, Did: "found", Why: key})
+	} else {
+		q.trace.step(proto.Step{Kind: "lookup", Name: name, Did: "not found", Why: key})
+	}
+	return a.Values, a.Found, nil
+}
+
+// secretBySender is secret for the sender, then for @ and his domain.
+func (q *query) secretBySender(name string) (values []string, found bool, err error) {
+	for _, key := range senderKeys(q.sender) {
+		if values, found, err = q.secret(name, key); found || err != nil {
+			return values, found, err
+		}
+	}
+	return nil, false, nil
+}
+
+// senderKeys are the keys by which a lookup is asked for a sender.
+func senderKeys(sender mailaddr.Address) []string {
+	if sender.IsNull() {
+		return []string{"<>"}
+	}
+	return []string{strings.ToLower(sender.String()), "@" + sender.Domain()}
 }

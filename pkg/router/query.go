@@ -164,7 +164,7 @@ func (q *query) arrive(n *node, rt *routed) {
 		return
 	}
 	q.add(n, proto.Leaf{})
-	rt.fill(q, &q.leaves[len(q.leaves)-1], rt.hosts(q.rules.world.Chance))
+	rt.fill(q, &q.leaves[len(q.leaves)-1], rt.hosts(q))
 }
 
 // routeRemote routes each domain that leaves wait for, several at a time, and
@@ -195,7 +195,7 @@ func (q *query) fill(at []int, rt *routed) {
 		}
 		return
 	}
-	hosts := rt.hosts(q.rules.world.Chance)
+	hosts := rt.hosts(q)
 	for _, i := range at {
 		rt.fill(q, &q.leaves[i], hosts)
 	}

@@ -8,7 +8,6 @@ import (
 	"sync"
 	"time"
 
-	"filbert/pkg/lookup"
 	"filbert/pkg/mailaddr"
 	"filbert/pkg/outcome"
 	"filbert/pkg/pattern"
@@ -37,17 +36,33 @@ type routed struct {
 	never     bool // to be remembered
 	nextHop   string
 	plan      route.Plan
+	plans     []route.Plan // of the hosts of a smarthost, when pick orders them
+	pick      picker
 	verdict   outcome.Outcome // Class not 0: instead of all that
 	expires   time.Time
 }
 
+// picker gives the places of n hosts in the order to try for a message.
+type picker func(q *query) []int
+
 // hosts are the plan's, in an order to try.
-func (rt *routed) hosts(chance route.Chance) []proto.Host {
-	if rt.plan.Len() == 0 {
+func (rt *routed) hosts(q *query) []proto.Host {
+	if rt.pick != nil {
+		var sorted []route.Plan
+		for _, i := range rt.pick(q) {
+			sorted = append(sorted, rt.plans[i])
+		}
+		return inOrder(route.Join(sorted...), q.rules.world.Chance)
+	}
+	return inOrder(rt.plan, q.rules.world.Chance)
+}
+
+func inOrder(plan route.Plan, chance route.Chance) []proto.Host {
+	if plan.Len() == 0 {
 		return nil
 	}
-	out := make([]proto.Host, 0, rt.plan.Len())
-	rt.plan.Order(chance, func(h route.Host) {
+	out := make([]proto.Host, 0, plan.Len())
+	plan.Order(chance, func(h route.Host) {
 		out = append(out, proto.Host{Name: h.Name, Addr: h.Addr, Pref: h.Pref})
 	})
 	return out
@@ -72,6 +87,8 @@ type answered struct {
 	decision decision
 	why      string
 	plan     route.Plan
+	plans    []route.Plan // pick: one for each host
+	pick     picker
 	nextHop  string
 	login    *proto.Credentials
 	never    bool      // it holds for this message alone
@@ -136,6 +153,12 @@ func (r *rules) compileRouter(rt *remote) (err error) {
 		rt.driver, err = newSmartHost(rt)
 	case "table":
 		rt.driver, err = newTable(r, rt)
+	case "accept":
+		rt.driver = acceptRouter{}
+	case "fail", "defer":
+		rt.driver = &refuser{rt}
+	case "command":
+		rt.driver = &commandRouter{rt}
 	default:
 		err = fmt.Errorf("driver %q is not known", rt.set.Driver)
 	}
@@ -243,19 +266,21 @@ func (q *query) routeDomain(domain string, a mailaddr.Address) *routed {
 // routedBy is the route of a router that took an address.
 func (q *query) routedBy(rt *remote, s *answered) *routed {
 	out := &routed{by: rt.name, course: &rt.course, transport: rt.set.Transport, nextHop: s.nextHop,
-		plan: s.plan, expires: s.expires, login: s.login, never: s.never}
+		plan: s.plan, plans: s.plans, pick: s.pick, expires: s.expires, login: s.login, never: s.never}
 	if rt.set.User != "" {
 		out.user = q.rules.actor(rt.set.User, rt.set.Group)
 	}
 	if q.trace.on() {
 		q.trace.step(rt.step("took", fmt.Sprintf("transport %s, next hop %s", out.transport, untrusted.From(out.nextHop).ForTerminal())))
-		s.plan.Order(q.rules.world.Chance, func(h route.Host) { q.trace.note("%d %s", h.Pref, hostText(h)) })
+		for _, h := range out.hosts(q) {
+			q.trace.note("%d %s", h.Pref, hostText(h))
+		}
 	}
 	return out
 }
 
 // hostText is "name [address:port]", or without a name the address alone.
-func hostText(h route.Host) string {
+func hostText(h proto.Host) string {
 	if strings.HasPrefix(h.Name, "[") {
 		return h.Addr.String()
 	}
@@ -317,29 +342,3 @@ type luck struct{}
 
 // Shuffle is that of math/rand/v2, which seeds itself.
 func (luck) Shuffle(n int, swap func(i, j int)) { rand.Shuffle(n, swap) }
-
-// checkHost checks a host of a table.
-func checkHost(s string) error {
-	_, err := route.ParseSpec(s)
-	return err
-}
-
-// newTable makes the driver `table`.
-func newTable(r *rules, rt *remote) (*tableRouter, error) {
-	t := &tableRouter{remote: rt}
-	var err error
-	if t.inline, err = lookup.HostsOf(rt.set.Map, checkHost); err != nil {
-		return nil, err
-	}
-	if rt.set.File == "" {
-		return t, nil
-	}
-	path := rt.set.File
-	t.file, err = lookup.NewFile(lookup.Source[*lookup.Hosts]{
-		Path: path, MaxSize: lookup.MaxHosts,
-		Parse:    func(name string, data []byte) (*lookup.Hosts, error) { return lookup.ParseHosts(name, data, checkHost) },
-		Complain: func(err error) { r.tell("reading "+path, err) },
-	})
-	r.warn(path, err, false)
-	return t, nil
-}

@@ -7,10 +7,10 @@ import (
 	"strings"
 	"time"
 
-	"filbert/pkg/lookup"
 	"filbert/pkg/mailaddr"
 	"filbert/pkg/outcome"
 	"filbert/pkg/route"
+	"filbert/pkg/smtp"
 )
 
 // maxNextHop is what proto allows for a next hop.
@@ -25,9 +25,23 @@ func (m *mxRouter) route(q *query, domain string, a mailaddr.Address) answered {
 	}
 	plan, expires, verdict := m.mx.hosts(q, domain, m.mx.rules.own, m.mx.port)
 	if verdict.Class != 0 {
-		return answered{decision: sureness(verdict), verdict: verdict, expires: expires}
+		return m.without(verdict, expires)
 	}
 	return answered{decision: taken, plan: plan, nextHop: domain, expires: expires}
+}
+
+// without is the answer for a domain that has no server to send to.
+func (m *mxRouter) without(v outcome.Outcome, expires time.Time) answered {
+	if v.Kind == outcome.Loop {
+		switch m.set.Self {
+		case "decline":
+			return answered{why: v.Text.ForTerminal() + " (self = decline)"}
+		case "defer":
+			v = outcome.Defer(outcome.Loop, smtp.Status{Class: 4, Subject: v.Status.Subject, Detail: v.Status.Detail}, "%s", v.Text.ForTerminal())
+			return answered{decision: decided, verdict: v, expires: expires}
+		}
+	}
+	return answered{decision: sureness(v), verdict: v, expires: expires}
 }
 
 // sureness tells a verdict that DNS has given from one that it could not give.
@@ -63,64 +77,6 @@ func foundAddr(name string, ip netip.Addr) route.Found {
 	return f
 }
 
-// smartHost is the driver `smarthost`: everything goes to some hosts.
-type smartHost struct {
-	*remote
-	specs []route.Spec
-}
-
-func newSmartHost(rt *remote) (*smartHost, error) {
-	if len(rt.set.Hosts) == 0 {
-		return nil, errors.New("hosts names none")
-	}
-	specs, err := parseSpecs(rt.set.Hosts)
-	return &smartHost{rt, specs}, err
-}
-
-func parseSpecs(list []string) ([]route.Spec, error) {
-	specs := make([]route.Spec, len(list))
-	for i, s := range list {
-		var err error
-		if specs[i], err = route.ParseSpec(s); err != nil {
-			return nil, err
-		}
-	}
-	return specs, nil
-}
-
-func (s *smartHost) route(q *query, _ string, _ mailaddr.Address) answered {
-	return s.named(q, s.specs)
-}
-
-// tableRouter is the driver `table`.
-type tableRouter struct {
-	*remote
-	inline *lookup.Hosts
-	file   *lookup.File[*lookup.Hosts]
-}
-
-func (r *tableRouter) route(q *query, domain string, _ mailaddr.Address) answered {
-	found, ok := r.inline.Find(domain)
-	where := "map"
-	if !ok && r.file != nil {
-		table, err := r.file.Get(r.mx.rules.world.Now())
-		if err != nil {
-			return r.unreadable(err)
-		}
-		found, ok = table.Find(domain)
-		where = r.set.File + ":" + strconv.Itoa(found.Line)
-	}
-	if !ok {
-		return answered{why: "not in the table"}
-	}
-	q.trace.note("%s (%s): %s", found.Key, where, strings.Join(found.Hosts, " "))
-	specs, err := parseSpecs(found.Hosts)
-	if err != nil {
-		return r.unreadable(err) // the table was checked when it was read
-	}
-	return r.named(q, specs)
-}
-
 // named makes one plan of hosts that the administrator named, tried in turn.
 // One that can be found is enough. None is our own mistake, or DNS's, and no
 // reason to return mail.
@@ -140,11 +96,10 @@ func (rt *remote) named(q *query, specs []route.Spec) answered {
 		}
 		plans = append(plans, plan)
 	}
-	plan := route.Join(plans...)
-	if plan.Len() == 0 {
+	if len(plans) == 0 {
 		return answered{decision: unsure, verdict: missing}
 	}
-	return answered{decision: taken, plan: plan, nextHop: hopOf(specs), expires: expires}
+	return answered{decision: taken, plans: plans, plan: route.Join(plans...), nextHop: hopOf(specs), expires: expires}
 }
 
 func (rt *remote) one(q *query, s route.Spec) (route.Plan, time.Time, outcome.Outcome) {

@@ -68,17 +68,14 @@ type Course struct {
 type Director struct {
 	// Name appears in logs and explanations.
 	Name string `toml:"name" json:"name"`
-	// Driver is how the director finds out what an address stands for:
-	//
-	//	aliasfile    an alias file or lookup: names, commands, files, :include:
-	//	forwardfile  a file in the user's home, read as the user
-	//	user         accounts of the system, a table or a lookup
-	//	virtual      whole domains: address, then @domain, to addresses
-	//	list         a mailing list, with its owner
-	//	relocated    people who have gone: refused, with the new address
-	//	command      a program answers
-	//	accept       everyone whom the conditions let through
-	//	smartuser    everyone who is left goes to one address
+	// Driver is how the director finds out what an address stands for: "aliasfile"
+	// (an alias file or lookup: names, commands, files, :include:), "forwardfile"
+	// (a file in the user's home, read as the user), "user" (accounts of the
+	// system, a table or a lookup), "virtual" (whole domains: address, then
+	// @domain, to addresses), "list" (a mailing list, with its owner), "relocated"
+	// (people who have gone: refused, with the new address), "command" (a program
+	// answers), "accept" (everyone whom the conditions let through) or "smartuser"
+	// (everyone who is left goes to one address).
 	Driver string `toml:"driver" json:"driver"`
 	Conditions
 	Course
@@ -144,23 +141,22 @@ type Director struct {
 type Router struct {
 	// Name appears in logs and explanations.
 	Name string `toml:"name" json:"name"`
-	// Driver is how the router finds the hosts:
-	//
-	//	mx         DNS: MX records, else the domain's own addresses
-	//	table      a table or lookup of hosts by domain
-	//	smarthost  always the same hosts
-	//	literal    user@[192.0.2.1]
-	//	command    a program answers
-	//	fail       mail is returned, with Message
-	//	defer      mail waits, with Message
+	// Driver is how the router finds the hosts: "mx" (DNS: MX records, else the
+	// domain's own addresses), "table" (a table or lookup of hosts by domain),
+	// "smarthost" (always the same hosts), "literal" (user@[192.0.2.1]), "command"
+	// (a program answers), "accept" (none: a local transport, or lmtp with a
+	// socket or host of its own), "fail" (mail is returned, with Message) or
+	// "defer" (mail waits, with Message).
 	Driver string `toml:"driver" json:"driver"`
 	Conditions
 	Course
 
 	// File maps domains to hosts (table): "domain host[:port] [host...]" a line.
 	File string `toml:"file" json:"file,omitempty"`
-	// Lookup names a [lookup.NAME] that has the hosts: by domain (table), or by
-	// sender, then by @ and the sender's domain (smarthost).
+	// Lookup names a [lookup.NAME] that has the hosts, separated by blanks: for
+	// table by the domain, then by "*." and each domain that it is in, then by "*";
+	// for smarthost by the sender, then by @ and the sender's domain, and Hosts are
+	// for those whom it does not have.
 	Lookup string `toml:"lookup" json:"lookup,omitempty"`
 	// Hosts are tried in order (smarthost): "host", "host:port", "[host]" (no
 	// MX lookup), "[192.0.2.1]:25". With choose = "weight" a host may be followed
@@ -173,17 +169,18 @@ type Router struct {
 	Choose string `toml:"choose" json:"choose,omitempty"`
 	// Credentials names a [lookup.NAME] that has "username password" for the hosts
 	// of a smarthost: by the sender, then by @ and the sender's domain, then by the
-	// host as it stands in Hosts. They are given only over a verified TLS
+	// first of the hosts. They are given only over a verified TLS
 	// connection, or to this machine.
 	Credentials string `toml:"credentials" json:"credentials,omitempty"`
 	// Map is a table written in place: domain = "host[:port] ...".
 	Map map[string]string `toml:"map" json:"map,omitempty"`
 	// Port is the port where none is named. Default 25.
 	Port int `toml:"port" json:"port,omitempty"`
-	// Transport names the transport. With a local one (maildir, pipe) User says
-	// who delivers.
+	// Transport names the transport: smtp or lmtp for the drivers that find hosts,
+	// any other for accept.
 	Transport string `toml:"transport" json:"transport,omitempty"`
-	// User delivers what goes to a local transport.
+	// User delivers what goes to a local transport (accept), or runs the program
+	// (command); "" = the transport's user, or nobody.
 	User string `toml:"user" json:"user,omitempty"`
 	// Group is the group of User; "" = that of the account.
 	Group string `toml:"group" json:"group,omitempty"`
@@ -207,20 +204,14 @@ type Router struct {
 // Lookup is a table of keys and values that patterns, directors, routers and
 // rewriting rules can ask. router alone opens it, and alone has its credentials.
 type Lookup struct {
-	// Type is where the table is:
-	//
-	//	inline     Entries, in the configuration
-	//	file       a text file, "key value" a line
-	//	regexp     a text file, "/expression/ value" a line; {1} to {9} are captures
-	//	cidr       a text file, "192.0.2.0/24 value" a line; the longest prefix wins
-	//	passwd     the accounts of this system
-	//	cdb        a constant database (as cdbmake, postmap and tinycdb write)
-	//	sqlite     a database file
-	//	pgsql      PostgreSQL
-	//	mysql      MySQL or MariaDB
-	//	ldap       an LDAP directory
-	//	redis      Redis or Valkey
-	//	socketmap  a program that answers sendmail's socketmap protocol
+	// Type is where the table is: "inline" (Entries, in the configuration), "file"
+	// (a text file, "key value" a line), "regexp" (a text file, "/expression/
+	// value" a line; {1} to {9} are captures), "cidr" (a text file, "192.0.2.0/24
+	// value" a line; the longest prefix wins), "passwd" (the accounts of this
+	// system), "cdb" (a constant database (as cdbmake, postmap and tinycdb
+	// write)), "sqlite" (a database file), "pgsql" (PostgreSQL), "mysql" (MySQL or
+	// MariaDB), "ldap" (an LDAP directory), "redis" (Redis or Valkey) or
+	// "socketmap" (a program that answers sendmail's socketmap protocol).
 	Type string `toml:"type" json:"type"`
 	// Entries is the table of an inline lookup.
 	Entries map[string]string `toml:"entries" json:"entries,omitempty"`
