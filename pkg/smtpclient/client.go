@@ -3,6 +3,7 @@ package smtpclient
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"os"
 	"sync/atomic"
 	"time"
@@ -25,17 +26,29 @@ type Client struct {
 	board   *service.Scoreboard
 	log     *event.Log
 	tickets tls.ClientSessionCache
+	roots   *x509.CertPool // who may vouch for servers
 	dial    dialFunc
+	// callOuts has a place for each call-out that may be under way.
+	callOuts chan struct{}
 }
 
-// NewClient makes a client for the smtp and lmtp transports of s.
+// NewClient makes a client for the smtp and lmtp transports of s. It reads the
+// certificates of the authorities, which can't be done in confinement.
 func NewClient(s *settings.Settings, board *service.Scoreboard, log *event.Log) (*Client, error) {
+	roots, err := x509.SystemCertPool()
+	if err != nil {
+		// Only what needs a verified certificate waits, and says so.
+		log.Emit(event.TroubleOf(0, "read the certificates of authorities", err))
+		roots = x509.NewCertPool()
+	}
 	c := &Client{
-		pool:    newPool(),
-		board:   board,
-		log:     log,
-		tickets: tls.NewLRUClientSessionCache(ticketCache),
-		dial:    dial,
+		roots:    roots,
+		pool:     newPool(),
+		board:    board,
+		log:      log,
+		tickets:  tls.NewLRUClientSessionCache(ticketCache),
+		dial:     dial,
+		callOuts: make(chan struct{}, maxCallOuts),
 	}
 	return c, c.Configure(s)
 }

@@ -66,6 +66,11 @@ func (p *plan) appendRcpt(dst []byte, r *envelope.Recipient) []byte {
 	return append(dst, '\r', '\n')
 }
 
+// appendTo writes RCPT without parameters: nothing is to be delivered.
+func (p *plan) appendTo(dst []byte, a mailaddr.Address) []byte {
+	return append(p.appendPath(append(dst, "RCPT TO:"...), a), '\r', '\n')
+}
+
 // appendNotify writes NOTIFY (RFC 3461, section 4.1).
 func appendNotify(dst []byte, n envelope.Notify) []byte {
 	if n == 0 {

@@ -20,12 +20,14 @@ var (
 	errConvertible = errors.New("message can be converted")
 )
 
-// content is a job's message text: in memory, or a part of an open file.
+// content is a job's message text: in memory, or a part of an open file, with
+// a changed header in front.
 type content struct {
 	inline []byte
+	head   []byte // goes before what the file has
 	file   *os.File
 	offset int64
-	size   int64
+	size   int64 // of all
 }
 
 func contentOf(c *proto.Content, files []*os.File) (content, error) {
@@ -42,7 +44,29 @@ func (c *content) reader() io.Reader {
 	if c.file == nil {
 		return bytes.NewReader(c.inline)
 	}
-	return &fileReader{io.NewSectionReader(c.file, c.offset, c.size), c.size}
+	rest := c.size - int64(len(c.head))
+	r := &fileReader{io.NewSectionReader(c.file, c.offset, rest), rest}
+	if len(c.head) == 0 {
+		return r
+	}
+	return io.MultiReader(bytes.NewReader(c.head), r)
+}
+
+// readAt fills b with what stands at an offset, all of which is within size.
+func (c *content) readAt(b []byte, at int64) error {
+	if c.file == nil {
+		copy(b, c.inline[at:])
+		return nil
+	}
+	if n := int64(len(c.head)); at < n {
+		b = b[copy(b, c.head[at:]):]
+		at = n
+	}
+	at -= int64(len(c.head))
+	if n, err := c.file.ReadAt(b, c.offset+at); n < len(b) {
+		return fmt.Errorf("%w: %w", errContent, err)
+	}
+	return nil
 }
 
 // fileReader makes an error of a file that is shorter than the message, which

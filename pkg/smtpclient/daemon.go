@@ -17,9 +17,11 @@ import (
 const (
 	// credits is how many jobs of one caller may be under way or waiting for
 	// a connection.
-	credits     = 2000
-	memoryLimit = 512 << 20
-	maxFiles    = 8192 // a connection each, and the content of large messages
+	credits = 2000
+	// callOutCredits is the same for call-outs.
+	callOutCredits = 1000
+	memoryLimit    = 512 << 20
+	maxFiles       = 8192 // a connection each, and the content of large messages
 )
 
 // Daemon is the smtp-client service.
@@ -31,8 +33,8 @@ type Daemon struct {
 // New makes the daemon.
 func New() *Daemon { return &Daemon{} }
 
-// Open prepares the transports. There is nothing to open: a server's address
-// comes with each job.
+// Open prepares the transports and reads the certificates of the authorities.
+// There is nothing else to open: a server's address comes with each job.
 func (d *Daemon) Open(p *service.Process) error {
 	var err error
 	if d.client, err = NewClient(p.Settings(), p.Board, p.Log); err != nil {
@@ -70,10 +72,18 @@ func (d *Daemon) Confinement(p *service.Process) privsep.Spec {
 }
 
 // Serve delivers until told to drain, and then finishes the jobs that it has.
+// Each caller has its own kind of question: router's connection takes no mail.
 func (d *Daemon) Serve(ctx context.Context, p *service.Process) error {
-	server := p.Accept(d.handle, ipc.ServerOptions{Credits: credits}, string(proto.Dispatch))
+	jobs := p.Accept(d.handle, ipc.ServerOptions{Credits: credits}, string(proto.Dispatch))
+	callOuts := p.Accept(d.handleCallOut, ipc.ServerOptions{Credits: callOutCredits}, string(proto.Router))
 	<-p.Draining()
-	if err := server.Shutdown(ctx); err != nil {
+	var tasks [2]error
+	var wg sync.WaitGroup
+	for i, server := range []*ipc.Server{jobs, callOuts} {
+		wg.Go(func() { tasks[i] = server.Shutdown(ctx) })
+	}
+	wg.Wait()
+	if err := errors.Join(tasks[:]...); err != nil {
 		// Out of time. What is left waits for servers; nobody waits for it.
 		return err
 	}
@@ -100,4 +110,20 @@ func (d *Daemon) handle(ctx context.Context, c *ipc.Call) {
 	})
 }
 
-var errDescriptors = errors.New("job whose content and descriptors do not agree")
+// handleCallOut is the same for a question of router's.
+func (d *Daemon) handleCallOut(ctx context.Context, c *ipc.Call) {
+	q := new(proto.CalloutQuery)
+	if err := c.Decode(q); err != nil {
+		return // the connection is closed, and OnError told
+	}
+	if len(c.Files) > 0 {
+		_ = c.Violation(errDescriptors) // likewise
+		return
+	}
+	d.jobs.Go(func() {
+		answer := d.client.CallOut(ctx, q)
+		c.Reply(&answer)
+	})
+}
+
+var errDescriptors = errors.New("message whose content and descriptors do not agree")

@@ -85,11 +85,28 @@ func TestJobsAreFinishedOnDrain(t *testing.T) {
 	}
 }
 
-func TestOnlyDispatchMayCall(t *testing.T) {
-	for caller, may := range map[proto.Service]bool{proto.Dispatch: true, proto.SMTPD: false, proto.Router: false} {
+func TestOnlyDispatchAndRouterMayCall(t *testing.T) {
+	for _, caller := range proto.Services() {
+		may := caller == proto.Dispatch || caller == proto.Router
 		if proto.MayCall(caller, proto.SMTPClient) != may {
 			t.Errorf("%s: %v", caller, !may)
 		}
+	}
+}
+
+func TestEachCallerHasItsOwnKindOfCall(t *testing.T) {
+	suite, dispatch := startDaemon(t)
+	router := suite.Client(string(proto.Router), proto.SMTPClient, ipc.ClientOptions{})
+	var done proto.RemoteDone
+	if err := router.Call(t.Context(), newJob(to(nobody(t))), &done); err == nil {
+		t.Error("router has mail delivered")
+	}
+	var answer proto.CalloutAnswer
+	if err := dispatch.Call(t.Context(), newQuery(to(nobody(t))), &answer); err == nil {
+		t.Error("dispatch has called out")
+	}
+	if err := router.Call(t.Context(), newQuery(to(nobody(t))), &answer); err != nil || answer.Outcome.Class != outcome.Deferred {
+		t.Errorf("%v, %v", answer.Outcome.Class, err)
 	}
 }
 

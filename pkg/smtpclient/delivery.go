@@ -41,6 +41,9 @@ func (d *delivery) prepare(r *route, files []*os.File) ([]target, error) {
 	}
 	d.end = time.Now().Add(r.to.job + time.Duration(d.content.size/jobRate)*time.Second)
 	d.traits.lmtp = r.conf.IsLMTP()
+	if err := d.leave(); err != nil {
+		return nil, err
+	}
 	if err := d.findUTF8(); err != nil {
 		return nil, err
 	}
@@ -48,7 +51,11 @@ func (d *delivery) prepare(r *route, files []*os.File) ([]target, error) {
 	if err := lines.check(d.content.inline); err != nil || lines.finish() != nil {
 		d.settleAll(outcome.Fail(outcome.Content, smtp.Status{Class: 5, Subject: 6, Detail: 0}, "%v", errBareNewline))
 	}
-	return r.targets(d.job.Hosts)
+	who := r.login
+	if c := d.job.Credentials; c != nil && c.Username != "" {
+		who = loginOf(c.Username, c.Password)
+	}
+	return r.targets(d.job.Hosts, who)
 }
 
 // findUTF8 finds out whether the message is internationalized (RFC 6531): it
@@ -218,7 +225,7 @@ func (d *delivery) begin(s *session, p plan) *transaction {
 			continue
 		}
 		to := &d.job.Recipients[i]
-		if why := p.reachable(to, d.traits.host); why != nil {
+		if why := p.reachable(to.Address, d.traits.host); why != nil {
 			d.outs[i] = *why
 			continue
 		}

@@ -76,6 +76,8 @@ func statusOf(k outcome.Kind) smtp.Status {
 		return smtp.Status{Class: 4, Subject: 3, Detail: 0}
 	case outcome.TLS:
 		return smtp.Status{Class: 4, Subject: 7, Detail: 5}
+	case outcome.Auth:
+		return smtp.Status{Class: 4, Subject: 7, Detail: 8} // RFC 4954, section 6, for the moment
 	}
 	return smtp.Status{Class: 4, Subject: 4, Detail: 2}
 }

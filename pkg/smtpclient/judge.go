@@ -12,6 +12,7 @@ const (
 	stepGreeting step = iota
 	stepHello
 	stepStartTLS
+	stepAuth
 	stepReset
 	stepMail
 	stepRcpt
@@ -22,7 +23,7 @@ const (
 )
 
 var stepNames = [...]string{
-	"greeting", "EHLO", "STARTTLS", "RSET", "MAIL", "RCPT", "DATA", "BDAT", "end of data", "end of data",
+	"greeting", "EHLO", "STARTTLS", "AUTH", "RSET", "MAIL", "RCPT", "DATA", "BDAT", "end of data", "end of data",
 }
 
 // String is the step as a report names it.
@@ -37,6 +38,8 @@ func (s step) kind() outcome.Kind {
 		return outcome.HELO
 	case stepStartTLS:
 		return outcome.TLS
+	case stepAuth:
+		return outcome.Auth
 	case stepReset, stepMail:
 		return outcome.MailRefused
 	case stepRcpt:

@@ -11,7 +11,6 @@ import (
 
 	"filbert/pkg/outcome"
 	"filbert/pkg/smtp"
-	"filbert/pkg/untrusted"
 )
 
 // errHandshake is wrapped by the failures after which a connection in clear is
@@ -53,7 +52,7 @@ func (c *Client) open(ctx context.Context, t *target, end time.Time) (*session, 
 		switch {
 		case f == nil:
 			return s, nil
-		case !w.inClear && errors.Is(f, errHandshake):
+		case !w.inClear && errors.Is(f, errHandshake) && t.clearWillDo():
 			w.inClear = true
 		case !w.heloOnly && errors.Is(f, errNoEHLO):
 			w.heloOnly = true
@@ -85,6 +84,11 @@ func (c *Client) openOnce(ctx context.Context, t *target, end time.Time, w how) 
 
 // begin is the dialogue up to where MAIL may follow.
 func (s *session) begin(c *Client, w how) *failure {
+	if s.target.tlsFirst() {
+		if f := s.handshake(c); f != nil {
+			return f
+		}
+	}
 	r, f := s.hear(stepGreeting)
 	if f != nil {
 		return f
@@ -95,11 +99,27 @@ func (s *session) begin(c *Client, w how) *failure {
 	if f := s.hello(w); f != nil {
 		return f
 	}
-	if !s.caps.StartTLS || w.inClear || s.key.tls != opportunistic || s.target.socket != "" {
+	if s.wantsTLS(w) {
+		if f := s.startTLS(c); f != nil {
+			return f
+		}
+	}
+	if why := s.exposed(); why != "" {
+		return s.unsafe(why)
+	}
+	if s.target.login == nobodyAtAll {
 		return nil
 	}
-	return s.startTLS(c)
+	return s.logIn()
 }
+
+// wantsTLS tells whether STARTTLS comes next.
+func (s *session) wantsTLS(w how) bool {
+	return s.caps.StartTLS && s.tls == "" && !w.inClear && s.key.tls != "off" && s.target.socket == ""
+}
+
+// clearWillDo tells whether mail may go in clear where TLS does not work.
+func (t *target) clearWillDo() bool { return t.policy() == opportunistic && !t.tlsFirst() }
 
 // refused is a failure in the server's words.
 func (s *session) refused(v ruling) *failure {
@@ -182,26 +202,50 @@ func (s *session) startTLS(c *Client) *failure {
 	if err := s.clean(); err != nil {
 		return s.failed(err, "starting TLS")
 	}
+	if f := s.handshake(c); f != nil {
+		return f
+	}
+	return s.hello(how{})
+}
+
+// handshake changes to TLS.
+func (s *session) handshake(c *Client) *failure {
 	t := tls.Client(s.link, c.tlsConfig(&s.target))
 	_ = t.SetDeadline(s.deadline(s.target.route.to.of(stepStartTLS))) // an error shows in the handshake
 	if err := t.Handshake(); err != nil {
-		f := s.failed(err, "starting TLS")
-		f.out.Kind, f.out.Status = outcome.TLS, statusOf(outcome.TLS)
-		f.out.Text = untrusted.From(s.target.label() + ": TLS handshake: " + err.Error())
-		f.cause = fmt.Errorf("%w: %w", errHandshake, f.cause)
-		return f
+		return s.noTLS(err)
 	}
 	_ = t.SetDeadline(time.Time{})
 	// One word, as in the log: TLSv1.3.
 	s.conn, s.tls = t, strings.Replace(tls.VersionName(t.ConnectionState().Version), " ", "v", 1)
-	return s.hello(how{})
+	s.verified = s.key.tls == verified
+	return nil
+}
+
+func (s *session) noTLS(err error) *failure {
+	f := s.unsafe(err.Error())
+	if s.key.tls != verified {
+		f.out = outcome.Defer(outcome.TLS, statusOf(outcome.TLS), "%s: TLS handshake: %v", s.target.label(), err)
+	}
+	f.cause = fmt.Errorf("%w: %w", errHandshake, connectionFailure(&s.target, err, "starting TLS").cause)
+	return f
 }
 
 // tlsConfig asks for encryption without knowing to whom (RFC 7435): no name is
-// verified yet, and old versions are taken, as the alternative is clear text.
+// verified, and old versions are taken, as the alternative is clear text. A
+// server that gets a password must prove its name, to the authorities that this
+// machine trusts.
 func (c *Client) tlsConfig(t *target) *tls.Config {
 	name := strings.TrimSuffix(t.name, ".")
-	if net.ParseIP(strings.Trim(name, "[]")) != nil {
+	literal := strings.Trim(name, "[]")
+	if t.policy() == verified {
+		if name == "" {
+			literal = t.addr.Addr().String()
+		}
+		// Without resumption: what is proved is proved on each connection.
+		return &tls.Config{ServerName: literal, RootCAs: c.roots, MinVersion: tls.VersionTLS12}
+	}
+	if net.ParseIP(literal) != nil {
 		name = "" // RFC 6066, section 3: no literals in SNI
 	}
 	return &tls.Config{

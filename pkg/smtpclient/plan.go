@@ -97,8 +97,8 @@ func refuse(status smtp.Status, format string, args ...any) *outcome.Outcome {
 
 // reachable tells whether a recipient's own address can be said to the server;
 // if not, the outcome is his alone.
-func (p *plan) reachable(r *envelope.Recipient, host string) *outcome.Outcome {
-	if p.utf8 || !r.Address.NeedsUTF8() || !asciiAddress(r.Address).NeedsUTF8() {
+func (p *plan) reachable(a mailaddr.Address, host string) *outcome.Outcome {
+	if p.utf8 || !a.NeedsUTF8() || !asciiAddress(a).NeedsUTF8() {
 		return nil
 	}
 	return refuse(smtp.Status{Class: 5, Subject: 6, Detail: 7}, "%s does not take internationalized addresses (SMTPUTF8)", host)

@@ -10,10 +10,19 @@ import (
 	"filbert/pkg/settings"
 )
 
-// tlsPolicy is settings.Transport.TLS.
+// tlsPolicy is settings.Transport.TLS, or verified.
 type tlsPolicy string
 
-const opportunistic tlsPolicy = "opportunistic"
+const (
+	opportunistic tlsPolicy = "opportunistic"
+	// verified is for servers that get a password: TLS with a certificate for the
+	// server's name, or nothing.
+	verified tlsPolicy = "verified"
+)
+
+// portSubmissions is where TLS comes before anything else (RFC 8314, section
+// 3.3).
+const portSubmissions = 465
 
 // A route is a transport of the configuration, made ready.
 type route struct {
@@ -24,11 +33,15 @@ type route struct {
 	loopPort uint16 // where our own name in the server's mouth means a loop; 0: nowhere
 	source4  netip.Addr
 	source6  netip.Addr
+	edit     headerEdit
+	login    loginID
 }
 
 func newRoute(name string, t settings.Transport, hostname string) (*route, error) {
 	r := &route{name: name, conf: t.Complete(), helo: t.HELO}
 	r.to = scaledTimeouts(r.conf.TimeoutScale)
+	r.edit = newHeaderEdit(t.HeadersAdd, t.HeadersRemove)
+	r.login = loginOf(t.Username, t.Password)
 	if r.helo == "" {
 		r.helo = hostname
 	}
@@ -55,6 +68,7 @@ type target struct {
 	name   string // for the log, the report and SNI
 	addr   netip.AddrPort
 	socket string
+	login  loginID
 }
 
 // key is what makes two connections interchangeable. The route stands for
@@ -65,11 +79,34 @@ type key struct {
 	addr   netip.AddrPort
 	socket string
 	tls    tlsPolicy
+	login  loginID
+	// name is the server's name where its certificate is verified: what one name
+	// has proved is nothing to another at the same address.
+	name string
 }
 
 func (t *target) key() key {
-	return key{t.route, t.addr, t.socket, tlsPolicy(t.route.conf.TLS)}
+	k := key{route: t.route, addr: t.addr, socket: t.socket, tls: t.policy(), login: t.login}
+	if k.tls == verified {
+		k.name = t.name
+	}
+	return k
 }
+
+// policy is how TLS is used for this server. A password needs more than the
+// transport asks for.
+func (t *target) policy() tlsPolicy {
+	if t.login != nobodyAtAll && !t.local() {
+		return verified
+	}
+	return tlsPolicy(t.route.conf.TLS)
+}
+
+// local: nobody else can listen.
+func (t *target) local() bool { return t.socket != "" || t.addr.Addr().IsLoopback() }
+
+// tlsFirst: the server speaks TLS from the first octet on.
+func (t *target) tlsFirst() bool { return t.socket == "" && t.addr.Port() == portSubmissions }
 
 // label names the server in a text.
 func (t *target) label() string {
@@ -95,15 +132,19 @@ func (t *target) source() netip.AddrPort {
 }
 
 // targets are the servers of a job in the order in which they are tried.
-func (r *route) targets(hosts []proto.Host) ([]target, error) {
+func (r *route) targets(hosts []proto.Host, who loginID) ([]target, error) {
+	if who != nobodyAtAll && who.Value().password == "" {
+		return nil, fmt.Errorf("transport %s has a user name for the server and no password: see its password_file", r.name)
+	}
 	if len(hosts) == 0 {
 		t, err := r.own()
+		t.login = who
 		return []target{t}, err
 	}
 	list := make([]target, 0, min(len(hosts), maxHosts))
 	for _, h := range hosts[:min(len(hosts), maxHosts)] {
 		addr := netip.AddrPortFrom(h.Addr.Addr().Unmap(), h.Addr.Port())
-		list = append(list, target{route: r, name: h.Name, addr: addr})
+		list = append(list, target{route: r, name: h.Name, addr: addr, login: who})
 	}
 	return list, nil
 }

@@ -3,7 +3,6 @@ package smtpclient
 import (
 	"context"
 	"errors"
-	"fmt"
 	"strconv"
 
 	"filbert/pkg/message"
@@ -74,11 +73,8 @@ type source struct {
 
 // read fills b with the next octets.
 func (r *source) read(b []byte) error {
-	at := r.content.size - r.left
-	if r.content.file == nil {
-		copy(b, r.content.inline[at:])
-	} else if n, err := r.content.file.ReadAt(b, r.content.offset+at); n < len(b) {
-		return fmt.Errorf("%w: %w", errContent, err)
+	if err := r.content.readAt(b, r.content.size-r.left); err != nil {
+		return err
 	}
 	r.left -= int64(len(b))
 	return nil

@@ -25,11 +25,13 @@ type session struct {
 	label  string // target.label, which is asked for with every message
 	caps   smtp.Capabilities
 	tls    string // version in use, "" in clear
-	opened time.Time
-	uses   int  // transactions begun
-	reset  bool // the last one was left open
-	dead   bool // of no further use
-	most   int  // recipients the server was seen to take at once; 0: no limit seen
+	// verified: the server has shown a certificate for its name.
+	verified bool
+	opened   time.Time
+	uses     int  // transactions begun
+	reset    bool // the last one was left open
+	dead     bool // of no further use
+	most     int  // recipients the server was seen to take at once; 0: no limit seen
 
 	out   []byte      // commands on their way
 	tx    transaction // the present one; its slices are used again
