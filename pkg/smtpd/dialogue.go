@@ -225,7 +225,11 @@ func (d *dialogue) perform(a action) bool {
 		case discardChunk:
 			a = d.throwAway(a)
 		case askRouter:
-			a = d.lookUp(a)
+			a = d.session.lookedUp(a.rcpt, d.inquire(&a.inquiry))
+		case askSender:
+			a = d.session.senderLookedUp(a.rcpt, d.inquire(&a.inquiry))
+		case askLookup:
+			a = d.askLookup(a)
 		case nextCommand:
 			d.tell(a)
 			return true

@@ -23,6 +23,14 @@
 // (input.go) and content (receive.go, content.go), and waits. ledger.go admits
 // and sheds connections, meter.go measures how long each has kept us waiting.
 //
+// A recipient is considered in steps (verify.go): may the client send to it
+// (lists.go), is the sender one (sender.go), is there such a recipient. What a step
+// needs to be told by router is an action too; the session keeps the answer and
+// considers the recipient anew. Nothing is asked for a client that may not send
+// there, and nothing twice for one message. Of a lookup that can't tell comes a 451:
+// neither relayed nor refused for good. Mail for the postmaster of our domains is
+// never refused for its sender (RFC 5321, section 4.5.1).
+//
 // # Time
 //
 // Deadlines are for the whole of what is awaited and never move because a
@@ -44,7 +52,7 @@
 //
 // RFC 5321, RFC 1870 (SIZE), RFC 2034 (enhanced status codes), RFC 2920
 // (PIPELINING), RFC 3030 (CHUNKING; BINARYMIME is not offered), RFC 3461 (DSN),
-// RFC 6152 (8BITMIME), RFC 6531 (SMTPUTF8).
+// RFC 6152 (8BITMIME), RFC 6531 (SMTPUTF8), RFC 7505 (null MX of a sender).
 //
 // # Diagnostics
 //

@@ -46,10 +46,10 @@ func TestMappedAddressIsTheIPv4Client(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !newSession(e, netip.MustParseAddr("::ffff:192.0.2.7"), nil).relay {
+	if newSession(e, netip.MustParseAddr("::ffff:192.0.2.7"), nil).relay != mayRelay {
 		t.Error("192.0.2.7 in its IPv6 form is not trusted")
 	}
-	if newSession(e, netip.Addr{}, nil).relay {
+	if newSession(e, netip.Addr{}, nil).relay != mayNotRelay {
 		t.Error("a client without an address is trusted")
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"filbert/pkg/mailaddr"
+	"filbert/pkg/proto"
 	"filbert/pkg/smtp"
 	"filbert/pkg/untrusted"
 )
@@ -45,6 +46,8 @@ const (
 	discardChunk             // read size octets and throw them away, then reply
 	hangUp                   // reply, then close
 	askRouter                // look the recipient up; session.lookedUp replies
+	askSender                // look the sender up; session.senderLookedUp replies or goes on
+	askLookup                // ask a lookup of the configuration; session.learned replies or goes on
 )
 
 // action is the session's decision.
@@ -56,7 +59,10 @@ type action struct {
 
 	to   *mailaddr.Address // whom the reply is about, for the log
 	from *mailaddr.Address // who sent the message of which nothing else is left, for the log
-	rcpt *smtp.RcptParams  // askRouter: the recipient
+	rcpt *smtp.RcptParams  // ask...: the recipient that is under consideration
+
+	inquiry  inquiry  // askRouter, askSender
+	question question // askLookup
 }
 
 // room is what cleanup last said of itself.
@@ -82,8 +88,9 @@ const (
 type session struct {
 	site  *site
 	peer  netip.Addr
-	relay bool        // may send to anywhere
-	room  func() room // asked at MAIL
+	relay standing                         // whether it may send to anywhere
+	room  func() room                      // asked at MAIL
+	known map[question]*proto.LookupAnswer // what lookups have said, for this message
 
 	state    state
 	esmtp    bool
@@ -101,7 +108,11 @@ type session struct {
 
 func newSession(e *site, peer netip.Addr, room func() room) *session {
 	peer = peer.Unmap()
-	return &session{site: e, peer: peer, relay: e.mayRelay(peer), room: room, state: strange, stage: "connect"}
+	s := &session{site: e, peer: peer, room: room, state: strange, stage: "connect"}
+	if !e.trusted.asks {
+		s.relay = standingOf(e.trusted.plain.MatchAddr(peer))
+	}
+	return s
 }
 
 // verb is one row of the protocol.
@@ -253,7 +264,7 @@ func (s *session) reset() {
 	if s.tx != nil && s.tx.content != nil {
 		s.tx.content.abandon()
 	}
-	s.tx = nil
+	s.tx, s.known = nil, nil
 	if s.state != strange {
 		s.state = ready
 	}

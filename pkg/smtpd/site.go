@@ -3,7 +3,6 @@ package smtpd
 import (
 	"fmt"
 	"math"
-	"net/netip"
 	"strings"
 	"time"
 
@@ -32,9 +31,9 @@ type site struct {
 	port     settings.Listen
 	limits   settings.Limits
 	hostname string
-	local    pattern.List
-	relay    pattern.List
-	trusted  pattern.List
+	local    list
+	relay    list
+	trusted  list
 	mode     smtp.DataMode
 	verify   settings.Verify
 	rewrites *rewrite.Rules
@@ -60,17 +59,17 @@ func newSite(s *settings.Settings, port settings.Listen) (*site, error) {
 		name     string
 		patterns []string
 		kind     pattern.Kind
-		into     *pattern.List
+		into     *list
 	}{
 		{"domains.local", local, pattern.Domains, &e.local},
 		{"domains.relay", s.Domains.Relay, pattern.Domains, &e.relay},
 		{"trusted networks", trusted, pattern.Networks, &e.trusted},
 	} {
-		list, err := pattern.CompileList(l.patterns, l.kind)
+		asking, err := pattern.CompileAsking(l.patterns, l.kind)
 		if err != nil {
 			return nil, fmt.Errorf("listener %s: %s: %w", port.Name, l.name, err)
 		}
-		*l.into = list
+		*l.into = newList(asking)
 	}
 	var err error
 	if e.rewrites, err = rewrite.Compile(s.Rewrites, s.Transports); err != nil {
@@ -116,35 +115,6 @@ func (e *site) greet() {
 
 // offered are the extensions whose parameters a client may use after EHLO.
 const offered = smtp.ExtSize | smtp.Ext8BitMIME | smtp.ExtSMTPUTF8 | smtp.ExtDSN
-
-// mayRelay tells whether a client may send to anywhere.
-func (e *site) mayRelay(client netip.Addr) bool { return e.trusted.MatchAddr(client) }
-
-// rewritten is what cleanup will make of a recipient, for a question about whether
-// there is such a one. Who may send to it is decided by the address as it came: no
-// rule makes a relay of us by accident.
-func (e *site) rewritten(to mailaddr.Address, client netip.Addr) mailaddr.Address {
-	set := e.rewrites.For(rewrite.Origin{Listener: e.port.Name, Client: client})
-	made, err := set.Apply(rewrite.EnvelopeRecipients, to, nil)
-	if err != nil {
-		return to // a rule waits for a lookup: cleanup asks it
-	}
-	return made
-}
-
-// ours tells whether mail for an address is taken from anyone. What counts is
-// the domain that parsing ended with. A local part with another address in it
-// is a request to send it on from here, whatever its domain (RFC 5321, appendix
-// F.2, and the per cent sign): those who may not relay get no second way.
-func (e *site) ours(to mailaddr.Address) bool {
-	if to.Domain() == "" {
-		return true // <postmaster>: RFC 5321, section 4.5.1
-	}
-	if strings.ContainsAny(to.Local(), "@%!") {
-		return false
-	}
-	return e.local.Match(to.Domain()) || e.relay.Match(to.Domain())
-}
 
 // qualify gives a bare address the listener's domain, where it has one; without
 // one the parser has refused bare addresses.

@@ -19,6 +19,8 @@ type transaction struct {
 	refused    int // recipients refused for what they are
 	overflow   int // recipients refused because there were too many
 
+	senderIs senderVerdict // looked up at the first recipient
+
 	size    int64   // of content, as far as BDAT has announced it
 	content content // nil before the first octet
 }

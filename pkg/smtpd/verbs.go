@@ -88,16 +88,8 @@ func (s *session) rcpt(arg untrusted.Text) action {
 	if len(s.tx.recipients) >= s.maxRecipients() {
 		return s.tooManyRecipients()
 	}
-	if !s.relay && !s.site.ours(p.To) {
-		s.tx.refused++
-		a := refuse(550, 7, 1, "Relaying denied")
-		a.to = &p.To
-		return a
-	}
-	if s.mustVerify(p.To) {
-		return action{step: askRouter, rcpt: &p}
-	}
-	return s.addRecipient(p)
+	s.forget()
+	return s.consider(&p)
 }
 
 func (s *session) addRecipient(p smtp.RcptParams) action {

@@ -3,6 +3,7 @@ package smtpd
 import (
 	"context"
 	"os"
+	"strings"
 	"time"
 
 	"filbert/pkg/envelope"
@@ -10,55 +11,144 @@ import (
 	"filbert/pkg/mailaddr"
 	"filbert/pkg/outcome"
 	"filbert/pkg/proto"
+	"filbert/pkg/rewrite"
 	"filbert/pkg/smtp"
 )
 
-// verifyPatience bounds the wait for router. It is far below the five minutes
-// that a client waits for the reply to RCPT (RFC 5321, section 4.5.3.2.3).
-const verifyPatience = 45 * time.Second
+// Bounds of the waits for router. All are far below the five minutes that a
+// client waits for the reply to RCPT (RFC 5321, section 4.5.3.2.3).
+const (
+	// verifyPatience is for questions that need the DNS.
+	verifyPatience = 45 * time.Second
+	// localPatience is for questions to directors, which read files and tables.
+	localPatience = 10 * time.Second
+	// calloutSlack is what a call-out may take beyond verify.callout_timeout: to find
+	// out where to call.
+	calloutSlack = 10 * time.Second
+	// lookupPatience is for one key of a lookup.
+	lookupPatience = 20 * time.Second
+)
 
 // caller is the part of ipc.Client that asking router needs.
 type caller interface {
 	Call(ctx context.Context, req, reply ipc.Message, files ...*os.File) error
 }
 
-// mustVerify tells whether a recipient is looked up before it is taken.
-func (s *session) mustVerify(to mailaddr.Address) bool {
-	v := &s.site.verify
-	if isPostmaster(to) || s.relay && !v.TrustedClients {
-		return false
-	}
-	if s.site.local.Match(to.Domain()) {
-		return v.LocalRecipients == "route"
-	}
-	return v.RemoteRecipients == "route"
+// inquiry is what router is asked of an address: whether mail for it would be
+// taken.
+type inquiry struct {
+	query    proto.RouteQuery
+	patience time.Duration
+	quick    bool // the answer needs nobody outside
 }
 
-// lookUp asks router about a recipient.
-func (d *dialogue) lookUp(a action) action {
+// purpose is what a switch of [verify] asks for.
+func purpose(mode string) proto.Verify {
+	switch mode {
+	case "route":
+		return proto.VerifyRoute
+	case "callout":
+		return proto.VerifyCallout
+	}
+	return proto.VerifyOff
+}
+
+// consider decides about a recipient: whether the client may send to it,
+// whether the sender is one, whether there is such a recipient. It begins anew each
+// time that something has been found out, and so asks each question once.
+func (s *session) consider(p *smtp.RcptParams) action {
+	may, err := s.maySendTo(p.To)
+	switch {
+	case err != nil:
+		return ask(err, p)
+	case !may:
+		s.tx.refused++
+		a := refuse(550, 7, 1, "Relaying denied")
+		a.to = &p.To
+		return a
+	}
+	if a, stop := s.checkSender(p); stop {
+		return a
+	}
+	if isPostmaster(p.To) {
+		return s.addRecipient(*p)
+	}
+	local, err := s.isLocal(p.To)
+	if err != nil {
+		return ask(err, p)
+	}
+	mode := s.site.verify.RemoteRecipients
+	if local {
+		mode = s.site.verify.LocalRecipients
+	}
+	what := purpose(mode)
+	if what == proto.VerifyOff {
+		return s.addRecipient(*p)
+	}
+	if exempt, err := s.exempt(); err != nil {
+		return ask(err, p)
+	} else if exempt {
+		return s.addRecipient(*p)
+	}
+	to, err := s.rewritten(rewrite.EnvelopeRecipients, p.To)
+	if err != nil {
+		return ask(err, p)
+	}
+	return action{step: askRouter, rcpt: p, inquiry: s.inquire(what, s.tx.mail.From, to, local)}
+}
+
+// exempt tells whether nothing is verified for the client: one's own users are
+// not refused but get a report in plain words.
+func (s *session) exempt() (bool, error) {
+	if s.site.verify.TrustedClients {
+		return false, nil
+	}
+	return s.mayRelay()
+}
+
+// inquire words the question about an address.
+func (s *session) inquire(what proto.Verify, from, about mailaddr.Address, local bool) inquiry {
+	q := inquiry{
+		query: proto.RouteQuery{
+			Sender:     from,
+			Recipients: []envelope.Recipient{{Address: about}},
+			Verify:     what,
+			Origin: proto.Origin{
+				Source: envelope.FromSMTP, Client: s.peer, Listener: s.site.port.Name, Size: s.tx.mail.Size,
+			},
+		},
+		patience: verifyPatience,
+	}
+	switch {
+	case what == proto.VerifyCallout:
+		q.patience = s.site.verify.CalloutTimeout.D() + calloutSlack
+	case local:
+		q.patience, q.quick = localPatience, true
+	}
+	return q
+}
+
+// inquire asks router.
+func (d *dialogue) inquire(q *inquiry) []proto.Leaf {
 	d.phase("verify")
-	if !d.session.site.local.Match(a.rcpt.To.Domain()) {
-		// The DNS may take its time, and the replies to what came before must
-		// not wait with it. An error shows again at the next read.
+	if !q.quick {
+		// The DNS and other servers may take their time, and the replies to what
+		// came before must not wait with them. An error shows again at the next read.
 		_ = d.flush()
 	}
-	ctx, cancel := context.WithTimeout(d.srv.ctx, verifyPatience)
+	ctx, cancel := context.WithTimeout(d.srv.ctx, q.patience)
 	defer cancel()
-	query := proto.RouteQuery{
-		Sender:     d.session.tx.mail.From,
-		Recipients: []envelope.Recipient{{Address: d.session.site.rewritten(a.rcpt.To, d.session.peer)}},
-	}
 	var answer proto.RouteAnswer
-	if err := d.srv.router.Call(ctx, &query, &answer); err != nil {
-		answer.Leaves = []proto.Leaf{{Verdict: outcome.Defer(outcome.Internal,
-			smtp.Status{Class: 4, Subject: 4, Detail: 3}, "the recipient can't be looked up at the moment")}}
+	if err := d.srv.router.Call(ctx, &q.query, &answer); err != nil {
+		return []proto.Leaf{{Verdict: outcome.Defer(outcome.Internal,
+			smtp.Status{Class: 4, Subject: 4, Detail: 3}, "the address can't be looked up at the moment")}}
 	}
-	return d.session.lookedUp(*a.rcpt, answer.Leaves)
+	return answer.Leaves
 }
 
 // lookedUp is told what router made of a recipient. One that will certainly
 // fail is refused; about one that may, the configuration says.
-func (s *session) lookedUp(p smtp.RcptParams, leaves []proto.Leaf) action {
+func (s *session) lookedUp(p *smtp.RcptParams, leaves []proto.Leaf) action {
 	failed, unsure := judgeLeaves(leaves)
 	switch {
 	case failed != nil:
@@ -72,7 +162,7 @@ func (s *session) lookedUp(p smtp.RcptParams, leaves []proto.Leaf) action {
 		a.to = &p.To
 		return s.settle(a)
 	}
-	return s.settle(s.addRecipient(p))
+	return s.settle(s.addRecipient(*p))
 }
 
 // judgeLeaves finds out whether all that a recipient leads to fails, or whether
@@ -93,4 +183,13 @@ func judgeLeaves(leaves []proto.Leaf) (failed, unsure *outcome.Outcome) {
 		return nil, unsure
 	}
 	return failed, nil
+}
+
+// forPostmaster tells mail that is never refused for its sender (RFC 5321,
+// section 4.5.1): who is refused elsewhere has to be able to say so.
+func (s *session) forPostmaster(to mailaddr.Address) (bool, error) {
+	if !strings.EqualFold(to.Local(), "postmaster") {
+		return false, nil
+	}
+	return s.isLocal(to)
 }

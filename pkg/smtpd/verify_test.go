@@ -18,14 +18,22 @@ import (
 
 // fakeRouter knows some users; others fail, some can't be found out.
 type fakeRouter struct {
-	mu    sync.Mutex
-	asked []string
-	away  error
+	mu      sync.Mutex
+	asked   []string
+	queries []proto.RouteQuery
+	away    error
+	tables  map[string][]string // of lookups: keys
+	looked  []string            // name:key
+	trouble bool                // lookups can't tell
 }
 
 func (f *fakeRouter) Call(_ context.Context, req, reply ipc.Message, _ ...*os.File) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if q, ok := req.(*proto.LookupQuery); ok {
+		return f.lookUp(q, reply.(*proto.LookupAnswer))
+	}
+	f.queries = append(f.queries, *req.(*proto.RouteQuery))
 	to := req.(*proto.RouteQuery).Recipients[0]
 	f.asked = append(f.asked, to.Address.String())
 	if f.away != nil {
@@ -36,6 +44,18 @@ func (f *fakeRouter) Call(_ context.Context, req, reply ipc.Message, _ ...*os.Fi
 		smtp.Status{Class: 5, Subject: 1, Detail: 1}, "there is no user %s here", to.Address)}
 	unsure := proto.Leaf{Recipient: to, Verdict: outcome.Defer(outcome.DNS, smtp.Status{Class: 4, Subject: 4, Detail: 3}, "no answer")}
 	a := reply.(*proto.RouteAnswer)
+	none := bad
+	none.Verdict.Kind = outcome.NoDomain
+	null := bad
+	null.Verdict.Kind = outcome.NullMX
+	switch {
+	case strings.HasPrefix(to.Address.Domain(), "nowhere."):
+		a.Leaves = []proto.Leaf{none}
+		return nil
+	case strings.HasPrefix(to.Address.Domain(), "nullmx."):
+		a.Leaves = []proto.Leaf{null}
+		return nil
+	}
 	switch to.Address.Local() {
 	case "nobody":
 		a.Leaves = []proto.Leaf{bad}
@@ -46,6 +66,19 @@ func (f *fakeRouter) Call(_ context.Context, req, reply ipc.Message, _ ...*os.Fi
 	default:
 		a.Leaves = []proto.Leaf{good}
 	}
+	return nil
+}
+
+func (f *fakeRouter) lookUp(q *proto.LookupQuery, a *proto.LookupAnswer) error {
+	f.looked = append(f.looked, q.Name+":"+q.Key)
+	if f.away != nil {
+		return f.away
+	}
+	if f.trouble {
+		a.Trouble = "the server does not answer"
+		return nil
+	}
+	a.Found = slices.Contains(f.tables[q.Name], q.Key)
 	return nil
 }
 
