@@ -25,6 +25,17 @@
 // The last three stand alone. A file that is included has items too, separated
 // by commas or line ends, but no commands, files, or verdicts.
 //
+// A file of whole domains has names of its own kinds:
+//
+//	name@example.org: item        for this address
+//	@example.org: item            for every address there without an entry
+//
+// and there an item may be "@example.net" too: the same local part in another
+// domain.
+//
+// A forward file is a list of items like a file that is included, with commands
+// and files, but without verdicts.
+//
 // # Commands
 //
 // A command is taken apart into its arguments here, once, and never by a shell.

@@ -22,6 +22,7 @@ const (
 	Fail               // Text says why
 	Defer              // Text says why
 	Blackhole          //
+	SameName           // "@example.org": the same local part there; Text is the domain
 )
 
 // Item is one thing that a name stands for.
@@ -48,6 +49,8 @@ func (i Item) String() string {
 		return ":defer: " + i.Text
 	case Blackhole:
 		return ":blackhole:"
+	case SameName:
+		return "@" + i.Text
 	}
 	if i.Literal {
 		return `\` + i.Address.String()
@@ -68,6 +71,8 @@ type scanner struct {
 	pos  int
 	line int
 	list bool // an included file: line ends separate items
+	// domains: "@domain" is an item
+	domains bool
 }
 
 // syntaxError is a mistake with its line.
@@ -110,7 +115,7 @@ func (c *scanner) items() ([]Item, error) {
 	}
 	if len(items) > 1 {
 		for _, i := range items {
-			if i.Kind >= Fail {
+			if i.Kind == Fail || i.Kind == Defer || i.Kind == Blackhole {
 				return nil, &syntaxError{i.Line, i.String() + " has to stand alone"}
 			}
 		}
@@ -191,8 +196,24 @@ func (c *scanner) item() (Item, error) {
 	case rest[0] == '\\':
 		c.pos++
 		it.Literal = true
+	case rest[0] == '@' && c.domains:
+		domain, err := domainOf(c.word())
+		if err != nil {
+			return it, c.fail("%v", err)
+		}
+		it.Kind, it.Text = SameName, domain
+		return it, nil
 	}
 	return c.address(it, c.addressWord())
+}
+
+// domainOf reads "@domain".
+func domainOf(word string) (string, error) {
+	a, err := mailaddr.New("x", word[1:])
+	if err != nil || word == "@" {
+		return "", fmt.Errorf("%s: no domain behind the @", untrusted.From(word).ForLog())
+	}
+	return a.Domain(), nil
 }
 
 // pipe reads a command: in quotes as a whole, else up to a comma that is in no

@@ -20,6 +20,7 @@ const (
 type Table struct {
 	entries  map[string]entry // by key: lower case
 	includes []string
+	virtual  bool // of whole domains
 }
 
 // entry is the place of an entry's items in the text.
@@ -37,7 +38,16 @@ type Entry struct {
 // Parse reads an alias file. Name stands in the messages. The error is of type
 // *lookup.Problems and has every mistake.
 func Parse(name string, data []byte) (*Table, error) {
-	t := &Table{entries: make(map[string]entry)}
+	return parse(name, data, &Table{entries: make(map[string]entry)})
+}
+
+// ParseVirtual reads an alias file of whole domains: its names are name@domain,
+// and @domain for all that have no entry of their own.
+func ParseVirtual(name string, data []byte) (*Table, error) {
+	return parse(name, data, &Table{entries: make(map[string]entry), virtual: true})
+}
+
+func parse(name string, data []byte, t *Table) (*Table, error) {
 	var ps lookup.Problems
 	text := string(data)
 	if !utf8.ValidString(text) {
@@ -97,7 +107,7 @@ func (t *Table) add(name, text string, line int, ps *lookup.Problems) {
 		ps.Add(name, line, "%v", err)
 		return
 	}
-	key, err := keyOf(word)
+	key, err := t.keyOf(word)
 	if err != nil {
 		ps.Add(name, line, "%s: %v", untrusted.From(word).ForLog(), err)
 		return
@@ -107,7 +117,7 @@ func (t *Table) add(name, text string, line int, ps *lookup.Problems) {
 		return
 	}
 	rest = strings.TrimRight(rest, " \t\r\n") // so that a mistake at its end has its line
-	c := scanner{s: rest, line: line}
+	c := scanner{s: rest, line: line, domains: t.virtual}
 	items, err := c.items()
 	if err != nil {
 		var se *syntaxError
@@ -144,13 +154,20 @@ func cutKey(s string) (key, rest string, err error) {
 }
 
 // keyOf gives the one form of a name.
-func keyOf(word string) (string, error) {
+func (t *Table) keyOf(word string) (string, error) {
 	if word == "" {
 		return "", errors.New("no name before the colon")
+	}
+	if t.virtual && word[0] == '@' {
+		domain, err := domainOf(word)
+		return DomainKey(domain), err
 	}
 	a, err := mailaddr.ParseLocalOrMailbox(untrusted.From(word))
 	if err != nil {
 		return "", err
+	}
+	if t.virtual && a.Domain() == "" {
+		return "", errors.New("no domain behind the name: write name@example.org, or @example.org for all names there")
 	}
 	return Key(a), nil
 }
@@ -158,13 +175,16 @@ func keyOf(word string) (string, error) {
 // Key is what an address is found by: lower case throughout.
 func Key(a mailaddr.Address) string { return strings.ToLower(a.String()) }
 
-// Find gives the entry of a key made by Key.
+// DomainKey is what all names of a domain together are found by.
+func DomainKey(domain string) string { return "@" + strings.ToLower(domain) }
+
+// Find gives the entry of a key made by Key or DomainKey.
 func (t *Table) Find(key string) (Entry, bool) {
 	e, ok := t.entries[key]
 	if !ok {
 		return Entry{}, false
 	}
-	c := scanner{s: e.items, line: int(e.line)}
+	c := scanner{s: e.items, line: int(e.line), domains: t.virtual}
 	items, err := c.items()
 	if err != nil {
 		// Parse read the same text without a mistake.
@@ -188,6 +208,16 @@ func (t *Table) Includes() []string { return t.includes }
 // ParseList reads a file that an entry includes. The error is of type
 // *lookup.Problems.
 func ParseList(name string, data []byte) ([]Item, error) {
+	return parseItems(name, data, "an included file", func(it Item) bool { return it.Kind == Address || it.Kind == Include })
+}
+
+// ParseForward reads a user's forward file: items, separated by commas or line
+// ends, but no verdicts. The error is of type *lookup.Problems.
+func ParseForward(name string, data []byte) ([]Item, error) {
+	return parseItems(name, data, "a forward file", func(it Item) bool { return it.Kind <= Include })
+}
+
+func parseItems(name string, data []byte, what string, may func(Item) bool) ([]Item, error) {
 	var ps lookup.Problems
 	text := string(data)
 	if !utf8.ValidString(text) {
@@ -203,9 +233,41 @@ func ParseList(name string, data []byte) ([]Item, error) {
 		return nil, ps.Err()
 	}
 	for _, it := range items {
-		if it.Kind != Address && it.Kind != Include {
-			ps.Add(name, it.Line, "%s cannot stand in an included file", untrusted.From(it.String()).ForLog())
+		if !may(it) {
+			ps.Add(name, it.Line, "%s cannot stand in %s", untrusted.From(it.String()).ForLog(), what)
 		}
 	}
 	return items, ps.Err()
 }
+
+// ParseValues reads the values that a lookup has for a name: each is items, as
+// they stand behind the colon of an entry. virtual: "@domain" is one of them.
+func ParseValues(name string, values []string, virtual Virtual) ([]Item, error) {
+	var ps lookup.Problems
+	var out []Item
+	for _, v := range values {
+		c := scanner{s: strings.TrimSpace(v), line: 1, domains: bool(virtual)}
+		items, err := c.items()
+		if err != nil {
+			var se *syntaxError
+			errors.As(err, &se)
+			ps.Add(name, 0, "%s", se.text)
+			continue
+		}
+		if out = append(out, items...); len(out) > maxItems {
+			ps.Add(name, 0, "more than %d items", maxItems)
+			break
+		}
+	}
+	if len(values) > 1 {
+		for _, it := range out {
+			if it.Kind == Fail || it.Kind == Defer || it.Kind == Blackhole {
+				ps.Add(name, 0, "%s has to stand alone", untrusted.From(it.String()).ForLog())
+			}
+		}
+	}
+	return out, ps.Err()
+}
+
+// Virtual says whether what is read is of whole domains.
+type Virtual bool
