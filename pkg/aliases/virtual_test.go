@@ -28,7 +28,7 @@ func TestVirtualTablesHaveAddressesAndDomains(t *testing.T) {
 func TestMistakesOfVirtualTablesAreTold(t *testing.T) {
 	for text, want := range map[string]string{
 		"info: alice\n":                  "v:1: info: no domain behind the name",
-		"@: alice\n":                     "v:1: @: no domain behind the @",
+		"@: alice\n":                     "v:1: @: @: no domain behind the @",
 		"@a..b: alice\n":                 "no domain behind the @",
 		"a@b.example: @\n":               "no domain behind the @",
 		"@b.example: a\n@B.example: c\n": "defined twice",
