@@ -28,6 +28,7 @@ func (c *checker) check() {
 	}
 	c.checkTop()
 	c.checkDomains()
+	c.checkSyntax()
 	c.checkListen()
 	c.checkDirectors()
 	c.checkRouters()

@@ -32,6 +32,9 @@ func (c *checker) checkRewrites() {
 		for _, p := range rewrite.Check(r) {
 			c.bad(path+"."+p.Key, p.What, p.Hint)
 		}
+		for _, use := range rewrite.Uses(r) {
+			c.lookupName(path+"."+use.Key, use.Lookup)
+		}
 		for j, name := range r.Listeners {
 			c.door(fmt.Sprintf("%s.listeners[%d]", path, j), name)
 		}
@@ -40,6 +43,42 @@ func (c *checker) checkRewrites() {
 		}
 		if len(r.Clients) > 0 && !slices.ContainsFunc(r.Listeners, isListener) && len(r.Listeners) > 0 {
 			c.bad(path+".clients", "never matches: what comes in by "+strings.Join(r.Listeners, " and ")+" has no client of the network", "remove clients, or name a listener")
+		}
+	}
+	c.checkOutgoing()
+}
+
+// checkOutgoing looks at the rules that transports use at the way out; that there
+// are such rules checkTransports has seen to.
+func (c *checker) checkOutgoing() {
+	user := map[string]string{}
+	for _, transport := range sortedKeys(c.s.Transports) {
+		list := c.s.Transports[transport].Rewrites
+		for j, name := range list {
+			if contains(list[:j], name) {
+				c.bad(fmt.Sprintf("transport.%s.rewrite[%d]", transport, j), fmt.Sprintf("%q is named twice", name),
+					"remove one of the two: rules are applied in the order in which they stand, whatever the order here")
+			}
+			if user[name] == "" {
+				user[name] = transport
+			}
+		}
+	}
+	for i := range c.s.Rewrites {
+		c.outgoingRule(i, user[c.s.Rewrites[i].Name])
+	}
+}
+
+// outgoingRule reports conditions that a rule of the way out cannot have: mail
+// that leaves has no door by which it comes.
+func (c *checker) outgoingRule(i int, transport string) {
+	if transport == "" {
+		return
+	}
+	for _, key := range []string{"listeners", "clients"} {
+		if path := fmt.Sprintf("rewrite[%d].%s", i, key); c.isSet(path) {
+			c.bad(path, fmt.Sprintf("has no effect with transport %s, which uses the rule at the way out", transport),
+				"remove it; for mail that comes in write a rule of its own")
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package rewrite
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -30,7 +31,7 @@ func Compile(list []settings.Rewrite, transports map[string]settings.Transport) 
 		if len(problems) > 0 {
 			return nil, fmt.Errorf("rewrite %s: %w", list[i].Name, problems[0])
 		}
-		one.asks = one.to.lookups()
+		one.asks = append(one.to.lookups(), one.clients.Lookups()...)
 		if one.match.lookup != "" {
 			one.asks = append(one.asks, one.match.lookup)
 		}
@@ -85,6 +86,7 @@ type Set struct {
 	skipped  []string // why each rule is not for this message, "" for those that are
 	fields   []string // the header fields that rules are for, lower case
 	envelope bool
+	client   netip.Addr
 	ask      Ask
 }
 
@@ -110,7 +112,7 @@ func (r *Rules) For(o Origin) Set {
 	if r == nil || len(r.list) == 0 {
 		return Set{}
 	}
-	s := Set{rules: r.list, skipped: make([]string, len(r.list))}
+	s := Set{rules: r.list, skipped: make([]string, len(r.list)), client: o.Client}
 	for i := range r.list {
 		s.skipped[i] = r.list[i].applies(o)
 	}
@@ -238,6 +240,10 @@ func (s *Set) try(i int, source string, a mailaddr.Address) (Step, error) {
 		step.Verdict, step.Why = NotHere, "not for this source"
 		return step, nil
 	}
+	if ours, err := s.fromClients(r); err != nil || !ours {
+		step.Verdict, step.Why = NotHere, otherClients
+		return step, err
+	}
 	captures, ok, err := s.match(&r.match, a)
 	if err != nil {
 		return step, err
@@ -265,6 +271,19 @@ func (s *Set) try(i int, source string, a mailaddr.Address) (Step, error) {
 		step.Verdict, step.New = Changed, made
 	}
 	return step, nil
+}
+
+// fromClients tells whether lookups among the clients of a rule have the client.
+// For has seen to those without.
+func (s *Set) fromClients(r *rule) (bool, error) {
+	if len(r.outgoing) > 0 || len(r.clients.Lookups()) == 0 {
+		return true, nil
+	}
+	ours, _, err := r.clients.MatchAddr(context.Background(), s.client, func(_ context.Context, lookup, key string) (bool, error) {
+		_, found, err := s.values(lookup, key)
+		return found, err
+	})
+	return ours, err
 }
 
 // match gives the captures of an address that a pattern or a lookup has. One

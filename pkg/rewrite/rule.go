@@ -37,7 +37,7 @@ type rule struct {
 	name      string
 	sources   []string // sorted, lower case, written out
 	listeners []string
-	clients   pattern.List
+	clients   pattern.Asking
 	match     matcher
 	to        template
 	leave     bool // no `to`: the address stays, and no further rule is asked
@@ -50,6 +50,31 @@ type rule struct {
 func Check(r *settings.Rewrite) []Problem {
 	_, problems := compile(r)
 	return problems
+}
+
+// Use is a lookup that a rule asks.
+type Use struct {
+	Key    string // of the rule: "match", "to", "clients[1]"
+	Lookup string
+}
+
+// Uses tells which lookups a rule asks; of a rule with mistakes, those of the keys
+// that have none.
+func Uses(r *settings.Rewrite) []Use {
+	one, _ := compile(r)
+	var uses []Use
+	for i, text := range r.Clients {
+		if name, is := strings.CutPrefix(strings.TrimPrefix(text, "!"), lookupPrefix); is && !one.clients.Empty() {
+			uses = append(uses, Use{fmt.Sprintf("clients[%d]", i), name})
+		}
+	}
+	if one.match.lookup != "" {
+		uses = append(uses, Use{"match", one.match.lookup})
+	}
+	for _, name := range one.to.lookups() {
+		uses = append(uses, Use{"to", name})
+	}
+	return uses
 }
 
 func compile(r *settings.Rewrite) (rule, []Problem) {
@@ -107,7 +132,7 @@ func (c *compiler) sources(list []string) {
 
 func (c *compiler) doors(r *settings.Rewrite) {
 	c.rule.listeners = r.Listeners
-	clients, err := pattern.CompileList(r.Clients, pattern.Networks)
+	clients, err := pattern.CompileAsking(r.Clients, pattern.Networks)
 	if err != nil {
 		list, _ := err.(pattern.Errors)
 		for _, e := range list {
@@ -127,6 +152,8 @@ func (c *compiler) thenOf(r *settings.Rewrite) {
 	}
 }
 
+const otherClients = "only for mail of certain clients"
+
 // applies says why a rule is not for a message that comes in, "" if it is.
 func (r *rule) applies(o Origin) string {
 	if len(r.outgoing) > 0 {
@@ -135,8 +162,12 @@ func (r *rule) applies(o Origin) string {
 	if len(r.listeners) > 0 && !slices.Contains(r.listeners, o.Listener) {
 		return "only for mail that came in by " + strings.Join(r.listeners, ", ")
 	}
-	if !r.clients.Empty() && !r.clients.MatchAddr(o.Client) {
-		return "only for mail of certain clients"
+	if r.clients.Empty() {
+		return ""
+	}
+	// Where a lookup decides, it is asked when there is an address for the rule.
+	if list, all := r.clients.Plain(); !o.Client.IsValid() || all && !list.MatchAddr(o.Client) {
+		return otherClients
 	}
 	return ""
 }

@@ -145,7 +145,7 @@ func compilePlaceholder(name string, captures int) (part, *Problem) {
 	case name == "domain":
 		return part{what: isDomain}, nil
 	case len(name) != 1 || name[0] < '1' || name[0] > '9':
-		return part{}, &Problem{What: "there is no placeholder {" + name + "} here", Hint: likely(name) + "there are: " + placeholders}
+		return part{}, &Problem{What: "there is no placeholder {" + name + "} here", Hint: placeholderHint(name)}
 	}
 	n := int(name[0] - '0')
 	if n > captures {
@@ -164,30 +164,45 @@ func compileLookup(body string, captures int) (part, *Problem) {
 	case key == "address":
 		return part{what: isAddress, lookup: name}, nil
 	case key != "local_part" && key != "domain" && (len(key) != 1 || key[0] < '1' || key[0] > '9'):
-		return part{}, &Problem{What: quoted(key) + " is no key for lookup " + name, Hint: likely(key) + lookupKeys}
+		return part{}, &Problem{What: quoted(key) + " is no key for lookup " + name, Hint: keyHint(name, key)}
 	}
 	p, bad := compilePlaceholder(key, captures)
 	p.lookup = name
 	return p, bad
 }
 
-// likely guesses what a placeholder was meant to be.
+// likely guesses which placeholder was meant, "" if none comes to mind.
 func likely(name string) string {
-	plain := strings.NewReplacer("_", "", "-", "", " ", "", ".", "").Replace(strings.ToLower(name))
-	meant := ""
-	switch plain {
+	switch strings.NewReplacer("_", "", "-", "", " ", "", ".", "").Replace(strings.ToLower(name)) {
 	case "localpart", "local", "user", "username", "mailbox", "lhs":
-		meant = "local_part"
+		return "local_part"
 	case "domain", "domainpart", "host", "hostname", "rhs":
-		meant = "domain"
+		return "domain"
 	case "address", "addr", "email", "recipient", "sender":
-		meant = "local_part}@{domain"
-	case "lookup":
-		meant = "lookup:NAME:KEY"
-	default:
-		return ""
+		return "address"
 	}
-	return "did you mean {" + meant + "}? "
+	return ""
+}
+
+// placeholderHint is for a placeholder that there is not.
+func placeholderHint(name string) string {
+	hint := "there are: " + placeholders
+	switch meant := likely(name); meant {
+	case "":
+		return hint
+	case "address":
+		return "did you mean {local_part}@{domain}? " + hint
+	default:
+		return "did you mean {" + meant + "}? " + hint
+	}
+}
+
+// keyHint is the same for the key of a lookup.
+func keyHint(lookup, name string) string {
+	if meant := likely(name); meant != "" {
+		return "did you mean {lookup:" + lookup + ":" + meant + "}? " + lookupKeys
+	}
+	return lookupKeys
 }
 
 func captureCount(n int) string {
