@@ -3,7 +3,6 @@ package master
 import (
 	"cmp"
 	"context"
-	"errors"
 	"net"
 	"net/http"
 	"os"
@@ -11,10 +10,8 @@ import (
 	"sync"
 	"time"
 
-	"filbert/pkg/envelope"
 	"filbert/pkg/event"
 	"filbert/pkg/ipc"
-	"filbert/pkg/mailaddr"
 	"filbert/pkg/proto"
 	"filbert/pkg/service/admin"
 	"filbert/pkg/untrusted"
@@ -22,9 +19,6 @@ import (
 
 // boardTimeout bounds a daemon's answer about what it is doing.
 const boardTimeout = 5 * time.Second
-
-// explainTimeout leaves time for the lookups that routing makes.
-const explainTimeout = 60 * time.Second
 
 func (m *Master) openControl() (*net.UnixListener, error) {
 	m.mu.Lock()
@@ -38,6 +32,7 @@ func (m *Master) serveControl(ctx context.Context, l *net.UnixListener) {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /v1/status", m.getStatus)
 	mux.HandleFunc("POST /v1/explain", m.postExplain)
+	mux.HandleFunc("POST /v1/lookup", m.postLookup)
 	mux.HandleFunc("POST /v1/reload", m.postReload)
 	mux.HandleFunc("POST /v1/stop", m.postStop)
 	if err := admin.Serve(ctx, l, m.mayAdminister, mux); err != nil {
@@ -63,50 +58,6 @@ func (m *Master) postReload(w http.ResponseWriter, _ *http.Request) {
 func (m *Master) postStop(w http.ResponseWriter, _ *http.Request) {
 	admin.Answer(w, http.StatusAccepted, struct{}{})
 	m.Stop()
-}
-
-func (m *Master) postExplain(w http.ResponseWriter, r *http.Request) {
-	var q proto.ExplainQuery
-	if err := admin.Decode(r, &q); err != nil {
-		admin.Fail(w, http.StatusBadRequest, err.Error(), "")
-		return
-	}
-	query, err := routeQuery(&q)
-	if err != nil {
-		admin.Fail(w, http.StatusBadRequest, err.Error(), "")
-		return
-	}
-	ctx, cancel := context.WithTimeout(r.Context(), explainTimeout)
-	defer cancel()
-	var answer proto.RouteAnswer
-	if err := m.router.Call(ctx, query, &answer); err != nil {
-		status := http.StatusBadGateway
-		if errors.Is(err, context.DeadlineExceeded) {
-			status = http.StatusGatewayTimeout
-		}
-		admin.Fail(w, status, "router: "+err.Error(), "see mtactl status")
-		return
-	}
-	admin.Answer(w, http.StatusOK, explained(&answer))
-}
-
-// routeQuery is what router is asked for an ExplainQuery.
-func routeQuery(q *proto.ExplainQuery) (*proto.RouteQuery, error) {
-	rcpt, err := mailaddr.ParseLocalOrMailbox(untrusted.From(q.Address))
-	if err != nil {
-		return nil, err
-	}
-	var sender mailaddr.Address
-	if q.Sender != "" {
-		if sender, err = mailaddr.Parse(untrusted.From(q.Sender)); err != nil {
-			return nil, err
-		}
-	}
-	return &proto.RouteQuery{
-		Sender:     sender,
-		Recipients: []envelope.Recipient{{Address: rcpt}},
-		Explain:    true,
-	}, nil
 }
 
 // status gathers proto.Status.

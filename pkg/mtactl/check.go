@@ -41,6 +41,7 @@ func (x *examiner) mendable(where, what, hint string, fix func() error) {
 
 func (a *app) checkCommand() *cobra.Command {
 	var asJSON, fix bool
+	var routes string
 	c := &cobra.Command{
 		Use:   "check",
 		Short: "test the configuration and every permission",
@@ -49,12 +50,34 @@ users and groups, owner and mode of every directory and file, the programs, alia
 files and tables, ports. It tells all that is wrong, where, and what to do; --fix
 makes missing directories and corrects owners and modes.
 
+--routes tests instead what becomes of addresses, by asking the running router for
+each line of a file:
+
+  # address [from=SENDER] [client=IP] [listener=NAME] [source=DOOR] [size=SIZE] [verify=HOW]
+  #         = what is expected [; what else of a list]
+  alice@example.org = maildir user=alice
+  info@example.org = alice@example.org maildir; bob@example.net smtp hop=example.net
+  nobody@example.org = failed status=5.1.1
+  x@example.net from=me@example.org = smtp host=relay.example.net by=smarthost
+
+The first word that is no address and has no = is the transport, or failed, deferred,
+discarded. The other words are the address that it comes to, user=, hop= and host=,
+by= (director or router), target=, errors-to=, login=, status=. What is not said may
+be anything.
+
 The exit status is 0 when all is well (warnings may be printed), 1 when something
-on the machine is wrong, 78 when the configuration has mistakes.`,
-		Example: "  mtactl check\n  mtactl check --fix\n  mtactl -C ~/mta check --json",
+on the machine is wrong or an address is not routed as expected, 78 when the
+configuration has mistakes.`,
+		Example: "  mtactl check\n  mtactl check --fix\n  mtactl -C ~/mta check --json\n  mtactl check --routes routes.test",
 		Args:    cobra.NoArgs,
-		RunE:    func(*cobra.Command, []string) error { return a.check(asJSON, fix) },
+		RunE: func(*cobra.Command, []string) error {
+			if routes != "" {
+				return a.checkRoutes(routes, asJSON)
+			}
+			return a.check(asJSON, fix)
+		},
 	}
+	c.Flags().StringVar(&routes, "routes", "", "test that addresses go where `FILE` says")
 	c.Flags().BoolVar(&asJSON, "json", false, "write JSON")
 	c.Flags().BoolVar(&fix, "fix", false, "make missing directories, correct owners and modes")
 	return c

@@ -7,41 +7,57 @@ import (
 	"github.com/spf13/cobra"
 
 	"filbert/pkg/proto"
+	"filbert/pkg/settings"
 )
 
 func (a *app) explainCommand() *cobra.Command {
 	var q proto.ExplainQuery
 	var asJSON bool
+	var size string
 	c := &cobra.Command{
 		Use:   "explain ADDRESS",
 		Short: "show what becomes of an address, step by step",
 		Long: `explain asks the running router what it would do with an address: which director
-or router takes it and why the others do not, what it expands to, and where the
-mail goes. Nothing is sent.`,
-		Example: "  mtactl explain postmaster\n  mtactl explain user@example.org --sender list@example.net",
-		Args:    exactly(1, "an address"),
+or router takes it and why the others do not (which condition, which lookup and what
+it had), what it expands to, and where the mail goes. Nothing is sent.
+
+Entries may have conditions on where mail comes from: say so with --sender, --client,
+--listener, --source and --size. --verify shows what is found out about a recipient
+while the client waits at RCPT, where other entries may be asked than for delivery.`,
+		Example: `  mtactl explain postmaster
+  mtactl explain user@example.org --sender list@example.net --client 192.0.2.7
+  mtactl explain user@example.org --verify callout --json`,
+		Args: exactly(1, "an address"),
 		RunE: func(_ *cobra.Command, args []string) error {
 			q.Address = args[0]
+			if size != "" {
+				var n settings.Size
+				if err := n.UnmarshalText([]byte(size)); err != nil {
+					return fail(exUsage, `write a size like "10 MB"`, "--size").because(err)
+				}
+				q.Size = n.Bytes()
+			}
 			return a.explain(&q, asJSON)
 		},
 	}
-	c.Flags().StringVar(&q.Sender, "sender", "", "route as for mail from `ADDRESS` (default: the null sender)")
-	c.Flags().BoolVar(&asJSON, "json", false, "write JSON")
+	f := c.Flags()
+	f.StringVar(&q.Sender, "sender", "", "route as for mail from `ADDRESS` (default: the null sender)")
+	f.StringVar(&q.Client, "client", "", "as for mail of a client at `IP`")
+	f.StringVar(&q.Listener, "listener", "", "as for mail that came in by listener `NAME`")
+	f.StringVar(&q.Source, "source", "", "as for mail by `DOOR`: smtp, local, bounce (default: smtp with a client, else local)")
+	f.StringVar(&size, "size", "", "as for a message of `SIZE`, like \"10 MB\"")
+	f.StringVar(&q.Verify, "verify", "", "as at RCPT: `HOW` is route or callout")
+	f.BoolVar(&asJSON, "json", false, "write JSON")
 	return c
 }
 
 func (a *app) explain(q *proto.ExplainQuery, asJSON bool) error {
-	inst, err := a.instance()
+	answer, err := a.askExplain(q)
 	if err != nil {
 		return err
 	}
-	var answer proto.ExplainAnswer
-	cl := a.master(inst)
-	if err := cl.patient(explainTimeout).post(a.ctx, "/v1/explain", q, &answer); err != nil {
-		return err
-	}
 	if asJSON {
-		return printJSON(a.Out, &answer)
+		return printJSON(a.Out, answer)
 	}
 	for i := range answer.Trace {
 		fmt.Fprintln(a.Out, a.step(&answer.Trace[i]))
@@ -53,6 +69,15 @@ func (a *app) explain(q *proto.ExplainQuery, asJSON bool) error {
 		a.leaf(&answer.Leaves[i])
 	}
 	return nil
+}
+
+func (a *app) askExplain(q *proto.ExplainQuery) (*proto.ExplainAnswer, error) {
+	inst, err := a.instance()
+	if err != nil {
+		return nil, err
+	}
+	var answer proto.ExplainAnswer
+	return &answer, a.master(inst).patient(explainTimeout).post(a.ctx, "/v1/explain", q, &answer)
 }
 
 // step is a step as a line.
@@ -105,6 +130,33 @@ func (a *app) leaf(l *proto.ExplainLeaf) {
 		fmt.Fprintf(a.Out, ": %s", show(l.Reason))
 	}
 	fmt.Fprintln(a.Out)
+	for _, more := range leafMore(l) {
+		fmt.Fprintf(a.Out, "    %s\n", show(more))
+	}
+}
+
+// leafMore are the lines about what most deliveries have not.
+func leafMore(l *proto.ExplainLeaf) []string {
+	var lines []string
+	if l.Target != "" {
+		lines = append(lines, "to "+l.Target)
+	}
+	if l.ErrorsTo != "" {
+		lines = append(lines, "failures are told to "+l.ErrorsTo)
+	}
+	for _, field := range l.HeadersAdd {
+		lines = append(lines, "adds "+field)
+	}
+	if len(l.HeadersRemove) > 0 {
+		lines = append(lines, "takes out "+strings.Join(l.HeadersRemove, ", "))
+	}
+	if l.Login != "" {
+		lines = append(lines, "logs in as "+l.Login)
+	}
+	if l.Once {
+		lines = append(lines, "is not tried again later")
+	}
+	return lines
 }
 
 // exactly wants n arguments and says what they are.

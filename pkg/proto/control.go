@@ -138,9 +138,11 @@ type ExplainAnswer struct {
 // ExplainLeaf is one end of it.
 type ExplainLeaf struct {
 	Address   string   `json:"address"`
-	Verdict   string   `json:"verdict"` // "deliver", "failed", "deferred", "discarded"
+	Verdict   string   `json:"verdict"`          // "deliver", "failed", "deferred", "discarded"
+	Status    string   `json:"status,omitempty"` // enhanced, of what is not delivered
 	Reason    string   `json:"reason,omitempty"`
-	By        string   `json:"by,omitempty"` // director or router
+	Target    string   `json:"target,omitempty"` // "|command" or "/file" of an alias or forward file
+	By        string   `json:"by,omitempty"`     // director or router
 	Transport string   `json:"transport,omitempty"`
 	NextHop   string   `json:"next_hop,omitempty"`
 	Hosts     []string `json:"hosts,omitempty"` // "name[address]:port", "address:port" of a literal
