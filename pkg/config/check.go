@@ -33,6 +33,7 @@ func (c *checker) check() {
 	c.checkDirectors()
 	c.checkRouters()
 	c.checkTransports()
+	c.checkTransportEdits()
 	c.checkRewrites()
 	c.checkRetry()
 	c.checkReports()
