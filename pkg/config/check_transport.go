@@ -4,9 +4,11 @@ import (
 	"fmt"
 	"net/netip"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
+	"filbert/pkg/rewrite"
 	"filbert/pkg/settings"
 )
 
@@ -15,6 +17,7 @@ var (
 	localDrivers  = []string{"maildir", "mbox", "pipe"}
 	pathDrivers   = []string{"maildir", "mbox"}
 	pipeDriver    = []string{"pipe"}
+	headerDrivers = []string{"smtp", "lmtp", "maildir", "mbox", "pipe"}
 	lmtpDriver    = []string{"lmtp"}
 )
 
@@ -36,7 +39,14 @@ var transportOptions = map[string][]string{
 	"timeout":              pipeDriver,
 	"max_output":           pipeDriver,
 	"environment":          pipeDriver,
+	"returns":              pipeDriver,
 	"user":                 localDrivers,
+	"group":                localDrivers,
+	"headers_add":          headerDrivers,
+	"headers_remove":       headerDrivers,
+	"rewrite":              headerDrivers,
+	"username":             remoteDrivers,
+	"password_file":        remoteDrivers,
 	"umask":                localDrivers,
 	"writable_home":        pathDrivers,
 }
@@ -56,6 +66,8 @@ func (c *checker) checkTransports() {
 		}
 		c.onlyFor(path, t.Driver, transportOptions)
 		c.between(path+".concurrency", t.Concurrency, 0, 100_000)
+		c.headers(path, &settings.Course{HeadersAdd: t.HeadersAdd, HeadersRemove: t.HeadersRemove})
+		c.transportRewrites(path+".rewrite", &t)
 		switch t.Driver {
 		case "smtp", "lmtp":
 			c.remoteTransport(path, &t)
@@ -70,6 +82,36 @@ func (c *checker) checkTransports() {
 	}
 }
 
+// transportRewrites checks the rules that a transport names. Those of a local one
+// are applied by the process of the user, who may not ask what router may ask.
+func (c *checker) transportRewrites(key string, t *settings.Transport) {
+	var names []string
+	for i := range c.s.Rewrites {
+		names = append(names, c.s.Rewrites[i].Name)
+	}
+	for i, name := range t.Rewrites {
+		at := fmt.Sprintf("%s[%d]", key, i)
+		n := slices.Index(names, name)
+		if n < 0 {
+			hint := "give a [[rewrite]] this name"
+			if near := nearest(name, names); near != "" {
+				hint = fmt.Sprintf("did you mean %q?", near)
+			}
+			c.bad(at, fmt.Sprintf("there is no rewriting rule %q", name), hint)
+			continue
+		}
+		if !contains(localDrivers, t.Driver) {
+			continue
+		}
+		// What is wrong with the rule itself is told where it stands.
+		rules, err := rewrite.Compile(c.s.Rewrites[n:n+1], nil)
+		if err == nil && len(rules.Lookups()) > 0 {
+			c.bad(at, fmt.Sprintf("rule %q asks a lookup, and lookups can't be asked from a local transport", name),
+				"rewrite when mail comes in, or write the rule with a pattern")
+		}
+	}
+}
+
 func (c *checker) remoteTransport(path string, t *settings.Transport) {
 	c.between(path+".connections_per_host", t.ConnectionsPerHost, 1, 100_000)
 	c.between(path+".max_recipients", t.MaxRecipients, 1, 100_000)
@@ -79,6 +121,12 @@ func (c *checker) remoteTransport(path string, t *settings.Transport) {
 	c.longerThan0(path+".connection_max_age", t.ConnectionMaxAge)
 	c.longerThan0(path+".connection_idle", t.ConnectionIdle)
 	c.oneOf(path+".tls", t.TLS, "opportunistic", "off")
+	switch {
+	case t.Username != "" && t.PasswordFile == "":
+		c.bad(path+".username", "is set without a password", `write password_file = "PATH", a file with the password in its first line`)
+	case t.Username == "" && t.PasswordFile != "":
+		c.bad(path+".password_file", "is set without a name to log in by", `write username = "..."`)
+	}
 	if t.HELO != "" && !isDomain(t.HELO) && !strings.HasPrefix(canonicalDomain(t.HELO), "[") {
 		c.bad(path+".helo", fmt.Sprintf("%q is no host name", t.HELO), "write the name that the address you send from resolves to")
 	}
@@ -130,6 +178,13 @@ func (c *checker) mailboxPath(key string, t *settings.Transport) {
 
 func (c *checker) command(path string, t *settings.Transport) {
 	key := path + ".command"
+	if t.Returns != "" {
+		c.oneOf(path+".returns", t.Returns, "report")
+		if len(t.Command) == 0 {
+			c.bad(path+".returns", "has no command that could write the text", `write command = ["/path/to/program", "argument"]`)
+			return
+		}
+	}
 	if len(t.Command) == 0 {
 		if path != "transport.pipe" { // the one for "|command" aliases has its command from the alias
 			c.warn(key, "is missing, so only aliases that name a command can use this transport", `write command = ["/path/to/program", "argument"]`)
@@ -167,5 +222,8 @@ func (c *checker) localTransport(path string, t *settings.Transport) {
 	}
 	if t.User == "root" {
 		c.bad(path+".user", "is root, and mail is never delivered as root", "name another user, or remove the line for the user the director found")
+	}
+	if t.Group == "root" {
+		c.bad(path+".group", "is root's own, and mail is never delivered as root", "name another group, or remove the line for the group of the user")
 	}
 }

@@ -25,10 +25,6 @@ const headerGrown = 4 * headerScan
 // edit, the rules of the transport, what the transport edits. Return-Path and
 // Delivered-To are put in front of all later.
 func (w *worker) change(d *delivery) *outcome.Outcome {
-	own, err := d.ownEdit()
-	if err != nil {
-		return deferred(outcome.Internal, statusConfig, "transport %q: %v", d.Job.Transport, err)
-	}
 	rules, err := w.rules.get(d.Rules, d.t.Rewrites)
 	if err != nil {
 		return deferred(outcome.Internal, statusConfig, "transport %q: %v", d.Job.Transport, err)
@@ -38,6 +34,10 @@ func (w *worker) change(d *delivery) *outcome.Outcome {
 		if err := d.rewrite(rules); err != nil {
 			return deferred(outcome.Internal, statusConfig, "transport %q: rewrite: %v", d.Job.Transport, err)
 		}
+	}
+	own, err := d.ownEdit()
+	if err != nil {
+		return deferred(outcome.Internal, statusConfig, "transport %q: %v", d.Job.Transport, err)
 	}
 	d.text.edit(own)
 	return nil

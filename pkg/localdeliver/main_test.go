@@ -73,6 +73,18 @@ func command(args []string) int {
 		return describe(args[1], args[2:])
 	case "hang": // FILE: with a child of its own, whose pid it writes
 		return hang(args[1])
+	case "answer": // WORDS...: what it was given
+		return answer(args[1:])
+	case "complain": // WORD: on standard error
+		fmt.Print("half an ans")
+		fmt.Fprintln(os.Stderr, args[1])
+		return 75
+	case "leave": // FILE: a process behind, whose pid it writes
+		return leave(args[1])
+	case "report": // a text and a warning
+		fmt.Print("Bob has gone to far.example.\n")
+		fmt.Fprint(os.Stderr, "a warning\n")
+		return 0
 	case "sleep":
 		time.Sleep(time.Minute) // far beyond any test, and no longer, should it be left behind
 	}
@@ -123,6 +135,26 @@ func describe(file string, args []string) int {
 		fmt.Println(err)
 		return 73
 	}
+	return 0
+}
+
+func answer(args []string) int {
+	fmt.Printf("%q\n%s\n", args, strings.Join(os.Environ(), "\n"))
+	in, _ := io.ReadAll(os.Stdin)
+	dir, _ := os.Getwd()
+	fmt.Printf("stdin %d\ndir %s\n", len(in), dir)
+	return 0
+}
+
+func leave(file string) int {
+	exe, _ := os.Executable()
+	cmd := exec.Command(exe, commandFlag, "sleep")
+	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+	if err := cmd.Start(); err != nil {
+		return 71
+	}
+	_ = os.WriteFile(file, []byte(strconv.Itoa(cmd.Process.Pid)), 0o666)
+	fmt.Println("accept")
 	return 0
 }
 
