@@ -17,7 +17,8 @@ clients='swaks msmtp s-nail mutt git git-email libmailtools-perl curl python3'
 # What the servers depend on for their installation scripts alone.
 needless='perl.*|libperl.*|lib(file-find-rule|text-glob|number-compare)-perl|usrmerge|dpkg|tar|cpio|debconf
 |e2fsprogs|logsave|libext2fs2|libss2|passwd|adduser|init-system-helpers|sysvinit-utils|lsb-base|ucf|ssl-cert
-|openssl|cron.*|sensible-utils|ed|gcc-.*-base|libsemanage.*|libsepol.*|mysql-common|mariadb-common'
+|openssl|cron.*|sensible-utils|ed|gcc-.*-base|libsemanage.*|libsepol.*|mysql-common|mariadb-common|libllvm.*|libz3.*
+|postgresql-common|postgresql-client-common|galera-.*|systemd.*|libsystemd-shared.*|iproute2|procps|rsync|psmisc|lsof|socat|gawk'
 needless=$(printf %s "$needless" | tr -d '\n')
 
 [ "$(id -u)" = 0 ] || { echo "tests/interop/install.sh must be run as root" >&2; exit 1; }
@@ -69,7 +70,7 @@ unpack() {
 		file=${deb##*/}
 		echo "${file%%_*}" | grep -Eqx "$needless" || dpkg-deb -x "$deb" "$root"
 		# The next server needs many of them too, but not those of this one.
-		case $file in postfix* | exim* | opensmtpd* | dovecot*) rm -f "$deb" ;; esac
+		case $file in postfix* | exim* | opensmtpd* | dovecot* | redis* | slapd* | mariadb* | postgresql*) rm -f "$deb" ;; esac
 	done
 	rm -rf "$root"/usr/share/doc "$root"/usr/share/man "$root"/usr/share/locale "$root"/etc/init.d
 	[ -e "$root/bin/sh" ] || ln -s dash "$root/bin/sh"
@@ -82,4 +83,8 @@ unpack postfix postfix
 unpack exim exim4-daemon-light
 unpack opensmtpd opensmtpd
 unpack dovecot dovecot-core dovecot-lmtpd
+unpack redis redis-server
+unpack slapd slapd
+unpack mariadb mariadb-server-core mariadb-client-core
+unpack postgresql postgresql-15
 rm -rf "$peers/debs"
