@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"filbert/pkg/mailaddr"
+	"filbert/pkg/oldaddr"
 	"filbert/pkg/pattern"
 	"filbert/pkg/rewrite"
 	"filbert/pkg/settings"
@@ -37,6 +38,7 @@ type site struct {
 	mode     smtp.DataMode
 	verify   settings.Verify
 	rewrites *rewrite.Rules
+	syntax   oldaddr.Syntax
 
 	greeting *smtp.Reply
 	ehlo     *smtp.Reply
@@ -73,6 +75,9 @@ func newSite(s *settings.Settings, port settings.Listen) (*site, error) {
 	}
 	var err error
 	if e.rewrites, err = rewrite.Compile(s.Rewrites, s.Transports); err != nil {
+		return nil, fmt.Errorf("listener %s: %w", port.Name, err)
+	}
+	if e.syntax, err = oldaddr.Parse(s.Domains.Syntax); err != nil {
 		return nil, fmt.Errorf("listener %s: %w", port.Name, err)
 	}
 	switch port.BareNewline {

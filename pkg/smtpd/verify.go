@@ -57,6 +57,9 @@ func purpose(mode string) proto.Verify {
 // whether the sender is one, whether there is such a recipient. It begins anew each
 // time that something has been found out, and so asks each question once.
 func (s *session) consider(p *smtp.RcptParams) action {
+	if a, stop := s.meant(p); stop {
+		return a
+	}
 	may, err := s.maySendTo(p.To)
 	switch {
 	case err != nil:
