@@ -1,6 +1,7 @@
 package config
 
 import (
+	"context"
 	"fmt"
 	"strings"
 
@@ -232,18 +233,24 @@ func (c *checker) checkTop() {
 
 func (c *checker) checkDomains() {
 	d := c.s.Domains
-	local := c.patterns("domains.local", d.Local, pattern.Domains)
-	c.patterns("domains.relay", d.Relay, pattern.Domains)
+	local := c.askingPatterns("domains.local", d.Local, pattern.Domains)
+	c.askingPatterns("domains.relay", d.Relay, pattern.Domains)
 	c.trusted("domains.trusted", d.Trusted)
 	for i, r := range d.Relay {
-		if !strings.ContainsAny(r, "*?/!") && local.Match(r) {
+		if !strings.ContainsAny(r, "*?/!:") && matchesNow(local, r) {
 			c.warn(fmt.Sprintf("domains.relay[%d]", i), fmt.Sprintf("%q is in domains.local too, which decides", r), "remove it from one of the two")
 		}
 	}
 }
 
+// matchesNow tells whether a list has a text whatever its lookups may have.
+func matchesNow(l pattern.Asking, text string) bool {
+	in, _, err := l.Match(context.Background(), text, func(context.Context, string, string) (bool, error) { return false, nil })
+	return in && err == nil
+}
+
 func (c *checker) trusted(key string, list []string) {
-	c.patterns(key, list, pattern.Networks)
+	c.askingPatterns(key, list, pattern.Networks)
 	for i, t := range list {
 		if t == "*" || t == "0.0.0.0/0" || t == "::/0" {
 			c.warn(fmt.Sprintf("%s[%d]", key, i), fmt.Sprintf("%q lets everyone on the internet send mail through this machine", t),

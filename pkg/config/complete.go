@@ -44,8 +44,8 @@ func (c *checker) complete() {
 // after the checks, which tell of patterns by their places.
 func (c *checker) takeOwnMail() {
 	d, name := &c.s.Domains, c.s.Hostname
-	local, err := pattern.CompileList(d.Local, pattern.Domains)
-	if err != nil || local.Match(name) || slices.Contains(d.Local, "!"+name) {
+	local, err := pattern.CompileAsking(d.Local, pattern.Domains)
+	if err != nil || matchesNow(local, name) || slices.Contains(d.Local, "!"+name) {
 		return
 	}
 	d.Local = append([]string{name}, d.Local...)

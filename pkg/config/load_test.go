@@ -311,9 +311,11 @@ func TestHostnameIsLocalUnlessItIsExcepted(t *testing.T) {
 		`["!mail.example", "a.example"]`:      "!mail.example a.example",
 		`[]`:                                  "mail.example",
 		`["/^mail/"]`:                         "/^mail/",
+		`["lookup:ours"]`:                     "mail.example lookup:ours",
+		`["!lookup:not", "mail.example"]`:     "!lookup:not mail.example",
 		`["!lists.a.example", "*.a.example"]`: "mail.example !lists.a.example *.a.example",
 	} {
-		l := mustLoad(t, map[string]string{"filbert.toml": "hostname = \"mail.example\"\n[domains]\nlocal = " + list + "\n"})
+		l := mustLoad(t, map[string]string{"filbert.toml": "hostname = \"mail.example\"\n[domains]\nlocal = " + list + "\n[lookup.ours]\ntype = \"inline\"\n[lookup.not]\ntype = \"inline\"\n"})
 		if got := strings.Join(l.Settings.Domains.Local, " "); got != want {
 			t.Errorf("%s becomes %q, want %q", list, got, want)
 		}
