@@ -17,7 +17,6 @@ import (
 	"filbert/pkg/privsep"
 	"filbert/pkg/proto"
 	"filbert/pkg/queueid"
-	"filbert/pkg/rewrite"
 	"filbert/pkg/service"
 	"filbert/pkg/settings"
 )
@@ -46,7 +45,7 @@ const (
 // Cleanup is the daemon.
 type Cleanup struct {
 	settings atomic.Pointer[settings.Settings]
-	rules    atomic.Pointer[rewrite.Rules]
+	rules    atomic.Pointer[addressRules]
 	log      *event.Log
 	now      func() time.Time
 
@@ -68,7 +67,9 @@ type Cleanup struct {
 
 // New makes the daemon.
 func New() *Cleanup {
-	return &Cleanup{now: time.Now, committed: make(chan commitResult, committedAhead), free: make(chan proto.SegmentFree, freeAhead)}
+	c := &Cleanup{now: time.Now, committed: make(chan commitResult, committedAhead), free: make(chan proto.SegmentFree, freeAhead)}
+	c.rules.Store(new(addressRules))
+	return c
 }
 
 // Open takes hold of the spool; the journal itself is opened by the user that

@@ -8,7 +8,8 @@
 // fields that it adds in front (Received always; Date, Message-ID and From where
 // a local submitter left them out) and for the addresses that a [[rewrite]] rule
 // changes, and that a refused message leaves nothing
-// behind. It refuses messages beyond the limits whole; nothing is ever cut.
+// behind. It refuses messages beyond the limits whole; nothing is ever cut. A message
+// whose rules wait for a lookup is refused for now: its submitter keeps it.
 //
 // It trusts no submitter: addresses, sizes, line ends and limits are checked
 // again, and who a local user is comes from the kernel.
@@ -18,7 +19,8 @@
 //	submit.go    a Submission arrives; small content is in it, large content is read from a pipe
 //	check.go     limits, line ends, hops
 //	complete.go  the fields that are added
-//	rewrite.go   addresses, where [[rewrite]] rules say so
+//	rewrite.go   addresses, where [[rewrite]] rules and domains.syntax say so
+//	lookup.go    what rules ask router, bounded in number and in time
 //	accept.go    commit, then answer  <- the line after which a message is ours
 //	handover.go  to dispatch
 //

@@ -47,11 +47,11 @@ type found struct {
 	first []string // one, or none
 }
 
-// asking gives the rules of a message somebody to ask. What asks waits, so it must
+// asking gives what is done to a message's addresses somebody to ask. What asks waits, so it must
 // not be the read loop.
 func (c *Cleanup) asking(ctx context.Context, w *rewriting) {
 	a := &answers{ctx: ctx, router: c.router, left: lookupPatience, known: make(map[[2]string]found)}
-	w.set = w.set.Asking(a.ask)
+	w.ask, w.set = a.ask, w.set.Asking(a.ask)
 }
 
 // ask is rewrite.Ask.

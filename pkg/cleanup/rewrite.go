@@ -1,12 +1,16 @@
 package cleanup
 
 import (
+	"context"
+	"errors"
 	"fmt"
 
 	"filbert/pkg/envelope"
 	"filbert/pkg/event"
 	"filbert/pkg/mailaddr"
 	"filbert/pkg/message"
+	"filbert/pkg/oldaddr"
+	"filbert/pkg/pattern"
 	"filbert/pkg/queueid"
 	"filbert/pkg/rewrite"
 	"filbert/pkg/settings"
@@ -17,13 +21,33 @@ import (
 // can have thousands of addresses.
 const maxRewriteLines = 100
 
-// configure takes settings into force, with their [[rewrite]] rules compiled.
+// addressRules is what the settings say of addresses, compiled.
+type addressRules struct {
+	rewrite *rewrite.Rules
+	syntax  oldaddr.Syntax
+	local   pattern.Asking // the domains for which syntax counts
+}
+
+// configure takes settings into force, with what they say of addresses compiled.
 func (c *Cleanup) configure(s *settings.Settings) error {
-	rules, err := rewrite.Compile(s.Rewrites, s.Transports)
-	if err != nil {
+	var (
+		r   addressRules
+		err error
+	)
+	if r.rewrite, err = rewrite.Compile(s.Rewrites, s.Transports); err != nil {
 		return fmt.Errorf("take the settings: %w", err)
 	}
-	c.rules.Store(rules)
+	if r.syntax, err = oldaddr.Parse(s.Domains.Syntax); err != nil {
+		return fmt.Errorf("take the settings: %w", err)
+	}
+	local := s.Domains.Local
+	if len(local) == 0 {
+		local = []string{s.Hostname, "localhost"}
+	}
+	if r.local, err = pattern.CompileAsking(local, pattern.Domains); err != nil {
+		return fmt.Errorf("take the settings: domains.local: %w", err)
+	}
+	c.rules.Store(&r)
 	c.settings.Store(s)
 	return nil
 }
@@ -31,6 +55,9 @@ func (c *Cleanup) configure(s *settings.Settings) error {
 // rewriting is what the rules do to one message.
 type rewriting struct {
 	set   rewrite.Set
+	rules *addressRules
+	old   bool        // other ways of writing recipients are understood
+	ask   rewrite.Ask // nil where nothing has to be asked
 	id    queueid.ID
 	utf8  bool              // an address came in that only RFC 6531 can carry
 	tells bool              // the log is asked for
@@ -46,10 +73,19 @@ func (c *Cleanup) rewritingOf(v *envelope.Envelope) rewriting {
 	case envelope.FromBounce:
 		origin = rewrite.Origin{Listener: rewrite.DoorReports}
 	}
+	rules := c.rules.Load()
 	return rewriting{
-		set: c.rules.Load().For(origin), id: v.ID,
+		set: rules.rewrite.For(origin), rules: rules, id: v.ID,
+		// smtpd has seen to its recipients before it decided about relaying; a report
+		// goes to an address that has been one already.
+		old:   v.Source == envelope.FromLocal && !rules.syntax.None(),
 		tells: c.settings.Load().Log.Rewrites || c.log.Debugging(),
 	}
+}
+
+// asks tells whether lookups may have to be asked.
+func (w *rewriting) asks() bool {
+	return len(w.set.Lookups()) > 0 || w.old && len(w.rules.local.Lookups()) > 0
 }
 
 // note remembers a step that the log may tell of.
@@ -99,6 +135,11 @@ func (c *Cleanup) rewriteAdded(s *submission, add []byte) ([]byte, *refusal) {
 // (Received) has been said.
 func (c *Cleanup) rewriteEnvelope(s *submission) *refusal {
 	v, w := s.env, &s.rewriting
+	if w.old {
+		if err := w.oldRecipients(v); err != nil {
+			return c.unrewritten(s, err)
+		}
+	}
 	if w.set.Envelope() {
 		if err := w.envelope(v); err != nil {
 			return c.unrewritten(s, err)
@@ -106,6 +147,38 @@ func (c *Cleanup) rewriteEnvelope(s *submission) *refusal {
 	}
 	v.UTF8 = v.UTF8 || w.utf8
 	return nil
+}
+
+// oldRecipients puts the addresses that recipients mean in their places. What is in
+// doubt stays: directors know no such user, and the report says so to the sender.
+func (w *rewriting) oldRecipients(v *envelope.Envelope) error {
+	for i := range v.Recipients {
+		r := &v.Recipients[i]
+		meant, err := w.rules.syntax.Meant(r.Address, w.isLocal)
+		if errors.Is(err, oldaddr.ErrDoubtful) {
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("whether a domain is ours: %w", err)
+		}
+		if meant != r.Address {
+			keepOriginal(r, r.Address)
+			r.Address = meant
+		}
+	}
+	return nil
+}
+
+// isLocal tells whether a domain is ours; a bare address is of this machine.
+func (w *rewriting) isLocal(domain string) (bool, error) {
+	if domain == "" {
+		return true, nil
+	}
+	yes, _, err := w.rules.local.Match(context.Background(), domain, func(_ context.Context, lookup, key string) (bool, error) {
+		_, found, err := w.ask(lookup, key)
+		return found, err
+	})
+	return yes, err
 }
 
 func (w *rewriting) envelope(v *envelope.Envelope) (err error) {

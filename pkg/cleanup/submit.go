@@ -41,7 +41,7 @@ func (c *Cleanup) handle(ctx context.Context, call *ipc.Call) {
 	}
 	c.identify(s)
 	s.rewriting = c.rewritingOf(s.env)
-	asks := len(s.rewriting.set.Lookups()) > 0
+	asks := s.rewriting.asks()
 	if asks {
 		c.asking(ctx, &s.rewriting)
 	}
