@@ -11,6 +11,7 @@ import (
 	"filbert/pkg/event"
 	"filbert/pkg/outcome"
 	"filbert/pkg/proto"
+	"filbert/pkg/rewrite"
 	"filbert/pkg/service"
 	"filbert/pkg/settings"
 	"filbert/pkg/untrusted"
@@ -23,11 +24,14 @@ const ticketCache = 1000
 type Client struct {
 	routes  atomic.Pointer[map[string]*route]
 	pool    *pool
+	router  caller // for the lookups of rewriting; nil: nobody to ask
 	board   *service.Scoreboard
 	log     *event.Log
 	tickets tls.ClientSessionCache
 	roots   *x509.CertPool // who may vouch for servers
 	dial    dialFunc
+	// tellRewrites is settings.Log.Rewrites.
+	tellRewrites atomic.Bool
 	// callOuts has a place for each call-out that may be under way.
 	callOuts chan struct{}
 }
@@ -56,6 +60,10 @@ func NewClient(s *settings.Settings, board *service.Scoreboard, log *event.Log) 
 // Configure puts other settings in force, for the jobs that begin from now on.
 // On an error the old ones stay.
 func (c *Client) Configure(s *settings.Settings) error {
+	rules, err := rewrite.Compile(s.Rewrites, s.Transports)
+	if err != nil {
+		return err
+	}
 	routes := make(map[string]*route)
 	for name, t := range s.Transports {
 		if t.Driver != "smtp" && t.Driver != "lmtp" {
@@ -65,8 +73,11 @@ func (c *Client) Configure(s *settings.Settings) error {
 		if err != nil {
 			return err
 		}
+		r.header = headerLimits(&s.Limits)
+		r.rewrites = rules.Outgoing(t.Rewrites)
 		routes[name] = r
 	}
+	c.tellRewrites.Store(s.Log.Rewrites)
 	c.routes.Store(&routes)
 	// What is idle was opened under the old settings.
 	c.pool.flush()
@@ -81,7 +92,7 @@ func (c *Client) Close() { c.pool.close() }
 // remain the caller's. When ctx is done, nothing is begun that could deliver.
 func (c *Client) Deliver(ctx context.Context, job *proto.RemoteJob, files []*os.File) []outcome.Outcome {
 	d := &delivery{client: c, job: job, outs: make([]outcome.Outcome, len(job.Recipients))}
-	targets, err := d.prepare((*c.routes.Load())[job.Transport], files)
+	targets, err := d.prepare(ctx, (*c.routes.Load())[job.Transport], files)
 	if err != nil {
 		d.site = outcome.Defer(outcome.Internal, statusOf(outcome.Internal), "%v", err)
 		return d.finish()

@@ -30,7 +30,7 @@ type delivery struct {
 }
 
 // prepare looks at the job before any server does.
-func (d *delivery) prepare(r *route, files []*os.File) ([]target, error) {
+func (d *delivery) prepare(ctx context.Context, r *route, files []*os.File) ([]target, error) {
 	var err error
 	if r == nil {
 		return nil, fmt.Errorf("transport %q is not one of SMTP or LMTP here", d.job.Transport)
@@ -41,7 +41,7 @@ func (d *delivery) prepare(r *route, files []*os.File) ([]target, error) {
 	}
 	d.end = time.Now().Add(r.to.job + time.Duration(d.content.size/jobRate)*time.Second)
 	d.traits.lmtp = r.conf.IsLMTP()
-	if err := d.leave(); err != nil {
+	if err := d.leave(ctx); err != nil {
 		return nil, err
 	}
 	if err := d.findUTF8(); err != nil {

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"filbert/pkg/envelope"
+	"filbert/pkg/message"
 	"filbert/pkg/proto"
 	"filbert/pkg/settings"
 	"filbert/pkg/smtpclient/smtptest"
@@ -168,7 +169,7 @@ func TestHeaderOfALargeMessageIsFoundAtEveryLength(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		h, old, err := text.header()
+		h, old, err := text.header(message.DefaultLimits())
 		if err != nil || string(old) != strings.TrimSuffix(c, "\r\nbody\r\n") || h.Count("X-Old") != 1 {
 			t.Errorf("%d: %d octets of %d, %v", n, len(old), len(c), err)
 		}

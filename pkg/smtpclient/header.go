@@ -5,16 +5,25 @@ import (
 	"fmt"
 
 	"filbert/pkg/message"
+	"filbert/pkg/settings"
 )
+
+// headerLimits is the most of a header that can be changed on its way out: twice
+// what may come in, as lists and servers on the way have added to it.
+func headerLimits(l *settings.Limits) message.Limits {
+	lim := message.DefaultLimits()
+	lim.Fields = max(lim.Fields, 2*l.HeaderFields)
+	lim.Octets = max(lim.Octets, 2*int(l.HeaderSize))
+	return lim
+}
 
 // firstRead is how much of a large message is read to find its header; most
 // are shorter.
 const firstRead = 16 << 10
 
-// header reads and scans the header. It is bounded; what is behind it stays
-// where it is.
-func (c *content) header() (message.Header, []byte, error) {
-	lim := message.DefaultLimits()
+// header reads and scans the header. The result has it as it stands, without the
+// empty line; what is behind stays where it is.
+func (c *content) header(lim message.Limits) (message.Header, []byte, error) {
 	text := c.inline
 	if c.file != nil {
 		var err error
@@ -45,6 +54,9 @@ func (c *content) front(limit int64) ([]byte, error) {
 
 // replaceHeader puts head in the place of the first end octets.
 func (c *content) replaceHeader(end int, head []byte) {
+	if len(head) == end && bytes.Equal(head, c.inline[:min(end, len(c.inline))]) {
+		return
+	}
 	c.size += int64(len(head) - end)
 	if c.file != nil {
 		c.head, c.offset = head, c.offset+int64(end)

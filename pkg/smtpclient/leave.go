@@ -1,13 +1,12 @@
 package smtpclient
 
 import (
-	"errors"
+	"context"
 	"fmt"
 	"io"
 	"slices"
 
 	"filbert/pkg/message"
-	"filbert/pkg/outcome"
 	"filbert/pkg/smtp"
 )
 
@@ -16,25 +15,41 @@ import (
 // changed message, so that all that follows (SIZE, 8BITMIME, SMTPUTF8, the
 // conversion to 7 bits) looks at what will be sent. Most messages are not
 // changed, and cost nothing here.
-func (d *delivery) leave() error {
-	edit, err := d.editOf()
-	if err != nil || edit == nil {
-		return err
-	}
-	h, old, err := d.content.header()
-	if errors.Is(err, message.ErrHeaderTooBig) {
-		d.settleAll(outcome.Fail(outcome.Content, smtp.Status{Class: 5, Subject: 6, Detail: 0}, "%v, which cannot be changed as configured", err))
+func (d *delivery) leave(ctx context.Context) error {
+	if d.job.Edit.IsEmpty() && d.route.edit.empty() && d.route.rewrites.Empty() {
 		return nil
 	}
+	err := d.change(ctx)
+	if why := unchangeable(err); why != nil {
+		d.settleAll(*why)
+		return nil
+	}
+	return err
+}
+
+func (d *delivery) change(ctx context.Context) error {
+	edit, err := d.editOf()
+	if err != nil {
+		return err
+	}
+	h, old, err := d.content.header(d.route.header)
 	if err != nil {
 		return err
 	}
 	job := *d.job
 	d.job = &job
-	head := h.Edited(edit.Remove, edit.Add)
-	d.content.replaceHeader(h.End, head)
+	head := old
+	if edit != nil {
+		head = h.Edited(edit.Remove, edit.Add)
+		job.UTF8 = job.UTF8 || slices.ContainsFunc(edit.Add, has8Bit)
+	}
+	if !d.route.rewrites.Empty() {
+		if head, err = d.rewrite(ctx, head); err != nil {
+			return err
+		}
+	}
+	d.content.replaceHeader(len(old), head)
 	job.Content.Size = d.content.size
-	job.UTF8 = job.UTF8 || slices.ContainsFunc(edit.Add, has8Bit)
 	return d.describe(look(old), look(head))
 }
 

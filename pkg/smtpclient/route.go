@@ -6,7 +6,9 @@ import (
 	"net/netip"
 	"strings"
 
+	"filbert/pkg/message"
 	"filbert/pkg/proto"
+	"filbert/pkg/rewrite"
 	"filbert/pkg/settings"
 )
 
@@ -33,7 +35,9 @@ type route struct {
 	loopPort uint16 // where our own name in the server's mouth means a loop; 0: nowhere
 	source4  netip.Addr
 	source6  netip.Addr
+	header   message.Limits // of one that is to be changed
 	edit     headerEdit
+	rewrites rewrite.Set
 	login    loginID
 }
 

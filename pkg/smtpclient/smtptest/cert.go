@@ -14,19 +14,60 @@ import (
 
 // Certificate is one that nobody vouches for, as most mail servers have.
 func Certificate(t testing.TB) tls.Certificate {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
+	key := newKey(t)
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(1),
 		Subject:      pkix.Name{CommonName: "mail.test"},
 		NotBefore:    time.Unix(0, 0),
 		NotAfter:     time.Now().Add(time.Hour),
 	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	der := sign(t, template, template, key, key)
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
+}
+
+// Authority makes a certificate for the names, and the pool of the authority
+// that has signed it.
+func Authority(t testing.TB, names ...string) (tls.Certificate, *x509.CertPool) {
+	t.Helper()
+	root := newKey(t)
+	ca := &x509.Certificate{
+		SerialNumber:          big.NewInt(1),
+		Subject:               pkix.Name{CommonName: "authority.test"},
+		NotBefore:             time.Unix(0, 0),
+		NotAfter:              time.Now().Add(time.Hour),
+		IsCA:                  true,
+		BasicConstraintsValid: true,
+		KeyUsage:              x509.KeyUsageCertSign,
+	}
+	pool := x509.NewCertPool()
+	parsed, err := x509.ParseCertificate(sign(t, ca, ca, root, root))
 	if err != nil {
 		t.Fatal(err)
 	}
-	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
+	pool.AddCert(parsed)
+	key := newKey(t)
+	leaf := &x509.Certificate{
+		SerialNumber: big.NewInt(2),
+		Subject:      pkix.Name{CommonName: "leaf.test"},
+		NotBefore:    ca.NotBefore,
+		NotAfter:     ca.NotAfter,
+		DNSNames:     names,
+	}
+	return tls.Certificate{Certificate: [][]byte{sign(t, leaf, ca, key, root)}, PrivateKey: key}, pool
+}
+
+func newKey(t testing.TB) *ecdsa.PrivateKey {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key
+}
+
+func sign(t testing.TB, c, by *x509.Certificate, key, with *ecdsa.PrivateKey) []byte {
+	der, err := x509.CreateCertificate(rand.Reader, c, by, &key.PublicKey, with)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return der
 }

@@ -28,6 +28,7 @@ const patience = 20 * time.Second
 //	DATA        expect content up to CRLF . CRLF and keep it as it came
 //	BDAT n      expect n octets and keep them
 //	TLS         be the server of a TLS handshake
+//	LEAVES      be the server of a TLS handshake that the client breaks off
 //	BADTLS      answer the first octets of a handshake with nonsense
 //	PAUSE       close Paused, and wait for Pause to be closed
 //	DRAIN       read until the client closes, whatever it says
@@ -90,6 +91,9 @@ func PlayOn(t testing.TB, l net.Listener, dialogues ...string) *Script {
 func NewScript(t testing.TB, dialogues ...string) *Script {
 	return &Script{Patience: patience, Pause: make(chan struct{}), Paused: make(chan struct{}), t: t, scripts: dialogues, tls: &tls.Config{Certificates: []tls.Certificate{Certificate(t)}}}
 }
+
+// Certify gives it another certificate. Call it before anybody connects.
+func (s *Script) Certify(c tls.Certificate) { s.tls = &tls.Config{Certificates: []tls.Certificate{c}} }
 
 // Addr is where it listens.
 func (s *Script) Addr() netip.AddrPort { return netip.MustParseAddrPort(s.l.Addr().String()) }
@@ -205,6 +209,15 @@ func (p *player) step(text string) error {
 		t := tls.Server(p.c, p.s.tls)
 		p.c, p.r = t, bufio.NewReader(t)
 		return t.Handshake()
+	case "LEAVES":
+		t := tls.Server(p.c, p.s.tls)
+		// In TLS 1.3 the client finishes before the server hears of it.
+		if err := t.Handshake(); err == nil {
+			if _, err = t.Read(make([]byte, 1)); err == nil {
+				return errors.New("the client went on")
+			}
+		}
+		return errStop
 	case "BADTLS":
 		if _, err := p.r.ReadByte(); err != nil {
 			return err

@@ -3,6 +3,7 @@ package smtptest
 import (
 	"bufio"
 	"crypto/tls"
+	"encoding/base64"
 	"fmt"
 	"io"
 	"net"
@@ -20,6 +21,7 @@ type Mail struct {
 	Content string   // without the dots of the transport
 	Conn    int      // which connection it came over, from 1
 	TLS     bool
+	Login   string // the mechanism that the client has logged in by
 }
 
 // Options of a Sink.
@@ -29,6 +31,19 @@ type Options struct {
 	LMTP       bool
 	Listener   net.Listener // nil: a TCP port of loopback
 	Discard    bool         // count messages, but do not keep them
+	// Certificate is shown instead of one that nobody vouches for.
+	Certificate *tls.Certificate
+	// TLSFirst begins TLS before the greeting.
+	TLSFirst bool
+	// Login makes the server's side of an AUTH mechanism; mail is taken only of
+	// who has logged in, and AUTH offered only as Extensions say.
+	Login func(mechanism string) Login
+}
+
+// Login is the server's side of one AUTH dialogue. The first response is nil
+// where the client has sent none.
+type Login interface {
+	Next(response []byte) (challenge []byte, done bool, err error)
 }
 
 // Sink is a server that takes all mail.
@@ -65,6 +80,9 @@ func Drink(t testing.TB, o Options) *Sink {
 	s := &Sink{
 		l: o.Listener, opts: o, conns: map[net.Conn]bool{},
 		tls: &tls.Config{Certificates: []tls.Certificate{Certificate(t)}},
+	}
+	if o.Certificate != nil {
+		s.tls.Certificates[0] = *o.Certificate
 	}
 	s.ended.Go(s.accept)
 	t.Cleanup(s.Close)
@@ -146,6 +164,11 @@ func (k *drinker) say(line string) error {
 }
 
 func (k *drinker) serve() error {
+	if k.s.opts.TLSFirst {
+		if err := k.handshake(); err != nil {
+			return err
+		}
+	}
 	err := k.say("220 " + k.s.opts.Name + " at your service")
 	for err == nil {
 		var line string
@@ -163,7 +186,12 @@ func (k *drinker) command(line string) error {
 		return k.hello()
 	case "STARTTLS":
 		return k.startTLS()
+	case "AUTH":
+		return k.auth(arg)
 	case "MAIL":
+		if k.s.opts.Login != nil && k.mail.Login == "" {
+			return k.say("530 5.7.0 who are you?")
+		}
 		if k.mail.From != "" {
 			return k.say("503 5.5.1 nested MAIL")
 		}
@@ -188,7 +216,7 @@ func (k *drinker) command(line string) error {
 
 func (k *drinker) reset() {
 	_, isTLS := k.c.(*tls.Conn)
-	k.mail = Mail{Conn: k.mail.Conn, TLS: isTLS}
+	k.mail = Mail{Conn: k.mail.Conn, TLS: isTLS, Login: k.mail.Login}
 }
 
 func (k *drinker) hello() error {
@@ -210,6 +238,10 @@ func (k *drinker) startTLS() error {
 	if err := k.say("220 2.0.0 go ahead"); err != nil {
 		return err
 	}
+	return k.handshake()
+}
+
+func (k *drinker) handshake() error {
 	t := tls.Server(k.c, k.s.tls)
 	if err := t.Handshake(); err != nil {
 		return err
@@ -217,6 +249,45 @@ func (k *drinker) startTLS() error {
 	k.c, k.r = t, bufio.NewReader(t)
 	k.reset()
 	return nil
+}
+
+// auth is RFC 4954, section 4.
+func (k *drinker) auth(arg string) error {
+	if k.s.opts.Login == nil || k.mail.Login != "" {
+		return k.say("503 5.5.1 not now")
+	}
+	mechanism, initial, has := strings.Cut(arg, " ")
+	login := k.s.opts.Login(mechanism)
+	if login == nil {
+		return k.say("504 5.5.4 unknown mechanism")
+	}
+	var response []byte
+	var err error
+	if has {
+		if response, err = base64.StdEncoding.DecodeString(initial); err != nil {
+			return k.say("501 5.5.2 not base64")
+		}
+	}
+	for {
+		challenge, done, err := login.Next(response)
+		switch {
+		case err != nil:
+			return k.say("535 5.7.8 " + err.Error())
+		case done:
+			k.mail.Login = mechanism
+			return k.say("235 2.7.0 welcome")
+		}
+		if err := k.say("334 " + base64.StdEncoding.EncodeToString(challenge)); err != nil {
+			return err
+		}
+		line, err := k.r.ReadString('\n')
+		if err != nil {
+			return err
+		}
+		if response, err = base64.StdEncoding.DecodeString(strings.TrimSuffix(line, "\r\n")); err != nil {
+			return k.say("501 5.5.2 not base64")
+		}
+	}
 }
 
 func (k *drinker) data() error {
