@@ -1,6 +1,7 @@
 package smtpclient
 
 import (
+	"encoding/pem"
 	"net"
 	"net/netip"
 	"os"
@@ -48,15 +49,42 @@ func TestConfinedClientSpeaksTLSAndLMTP(t *testing.T) {
 	}
 }
 
-// beConfined runs in a process of its own.
-func beConfined(t *testing.T, servers []string) {
-	s := settings.Default()
-	s.Hostname = "client.test"
-	s.Transports = map[string]settings.Transport{
-		"smtp": {Driver: "smtp", TimeoutScale: 1},
-		"from": {Driver: "smtp", TimeoutScale: 1, SourceAddresses: []string{"127.0.0.9"}},
-		"lmtp": {Driver: "lmtp", TimeoutScale: 1, Socket: servers[1]},
+// confinedVerified makes this test binary the confined client that logs in to a
+// server.
+const confinedVerified = "FILBERT_TEST_CONFINED_VERIFIED"
+
+func TestConfinedClientVerifiesCertificates(t *testing.T) {
+	// The authorities must have been read before: afterwards no file can be.
+	if server := os.Getenv(confinedVerified); server != "" {
+		s := settings.Default()
+		s.Hostname = "client.test"
+		s.Transports = map[string]settings.Transport{"smtp": {Driver: "smtp", TimeoutScale: 1, Username: testUser, Password: testPassword}}
+		d := confine(t, s)
+		want(t, deliver(t, d.client, newJob(away(d.client, netip.MustParseAddrPort(server), 587))), "delivered 250 2.0.0")
+		return
 	}
+	if _, _, errno := syscall.AllThreadsSyscall(syscall.SYS_GETPID, 0, 0, 0); errno == syscall.ENOTSUP {
+		t.Skip("built with cgo: run with CGO_ENABLED=0")
+	}
+	cert, _ := smtptest.Authority(t, "mx1.to.test")
+	file := filepath.Join(t.TempDir(), "authorities.pem")
+	if err := os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert.Certificate[1]}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	sink := smtptest.Drink(t, smtptest.Options{Extensions: []string{"STARTTLS", "AUTH SCRAM-SHA-256"}, Login: logins(t), Certificate: &cert})
+	cmd := exec.Command(os.Args[0], "-test.run=^TestConfinedClientVerifiesCertificates$", "-test.v")
+	cmd.Env = append(os.Environ(), confinedVerified+"="+sink.Addr().String(), "SSL_CERT_FILE="+file, "SSL_CERT_DIR="+t.TempDir())
+	out, err := cmd.CombinedOutput()
+	if err != nil || !strings.Contains(string(out), "--- PASS") {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	if sink.Count() != 1 || sink.Mails()[0].Login != "SCRAM-SHA-256" {
+		t.Errorf("%d messages\n%s", sink.Count(), out)
+	}
+}
+
+// confine makes this process a confined smtp-client.
+func confine(t *testing.T, s *settings.Settings) *Daemon {
 	d := New()
 	p := servicetest.New(t, s, nil).Start(proto.SMTPClient, d)
 	spec := d.Confinement(p)
@@ -69,6 +97,19 @@ func beConfined(t *testing.T, servers []string) {
 	if _, err := os.ReadFile("/etc/passwd"); err == nil {
 		t.Error("a file can be read")
 	}
+	return d
+}
+
+// beConfined runs in a process of its own.
+func beConfined(t *testing.T, servers []string) {
+	s := settings.Default()
+	s.Hostname = "client.test"
+	s.Transports = map[string]settings.Transport{
+		"smtp": {Driver: "smtp", TimeoutScale: 1},
+		"from": {Driver: "smtp", TimeoutScale: 1, SourceAddresses: []string{"127.0.0.9"}},
+		"lmtp": {Driver: "lmtp", TimeoutScale: 1, Socket: servers[1]},
+	}
+	d := confine(t, s)
 	addr := netip.MustParseAddrPort(servers[0])
 	for _, name := range []string{"smtp", "smtp", "from", "lmtp"} {
 		job := newJob(to(addr))

@@ -25,8 +25,8 @@ func Certificate(t testing.TB) tls.Certificate {
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
 }
 
-// Authority makes a certificate for the names, and the pool of the authority
-// that has signed it.
+// Authority makes a certificate for the names, with that of the authority that
+// has signed it behind it, and the pool that has this authority alone.
 func Authority(t testing.TB, names ...string) (tls.Certificate, *x509.CertPool) {
 	t.Helper()
 	root := newKey(t)
@@ -40,7 +40,8 @@ func Authority(t testing.TB, names ...string) (tls.Certificate, *x509.CertPool) 
 		KeyUsage:              x509.KeyUsageCertSign,
 	}
 	pool := x509.NewCertPool()
-	parsed, err := x509.ParseCertificate(sign(t, ca, ca, root, root))
+	der := sign(t, ca, ca, root, root)
+	parsed, err := x509.ParseCertificate(der)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -53,7 +54,7 @@ func Authority(t testing.TB, names ...string) (tls.Certificate, *x509.CertPool) 
 		NotAfter:     ca.NotAfter,
 		DNSNames:     names,
 	}
-	return tls.Certificate{Certificate: [][]byte{sign(t, leaf, ca, key, root)}, PrivateKey: key}, pool
+	return tls.Certificate{Certificate: [][]byte{sign(t, leaf, ca, key, root), der}, PrivateKey: key}, pool
 }
 
 func newKey(t testing.TB) *ecdsa.PrivateKey {
