@@ -315,3 +315,10 @@ func execCat(socket *os.File) *exec.Cmd {
 	cmd.Stdin = socket
 	return cmd
 }
+
+// execHeld is a process that is waited for as long as in gives nothing.
+func execHeld(in io.Reader) *exec.Cmd {
+	cmd := exec.Command("/bin/true")
+	cmd.Stdin = in
+	return cmd
+}

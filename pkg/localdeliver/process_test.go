@@ -376,6 +376,17 @@ func TestChildrenOfDifferentUmasksAreDifferent(t *testing.T) {
 
 // fakeChild is a process that lives until it is retired.
 func fakeChild() *child {
+	c, theirs := deafChild()
+	c.cmd = execCat(theirs)
+	if err := c.cmd.Start(); err != nil {
+		panic(err)
+	}
+	_ = theirs.Close()
+	return c
+}
+
+// deafChild has a connection, of which nobody has the other end, and no process.
+func deafChild() (*child, *os.File) {
 	ours, theirs, err := ipc.Pair()
 	if err != nil {
 		panic(err)
@@ -388,12 +399,7 @@ func fakeChild() *child {
 	if err != nil {
 		panic(err)
 	}
-	cmd := execCat(theirs)
-	if err := cmd.Start(); err != nil {
-		panic(err)
-	}
-	_ = theirs.Close()
-	return &child{cmd: cmd, conn: conn, done: make(chan struct{})}
+	return &child{conn: conn, done: make(chan struct{})}, theirs
 }
 
 func testPool(total, commands int) *pool {
