@@ -30,6 +30,7 @@ var experiments = map[string]func() error{
 	"server":       childServer,
 	"client":       childClient,
 	"reader":       childReader,
+	"reader-unix":  childReaderUnix,
 	"writer":       childWriter,
 	"ports":        childPorts,
 	"limits":       childLimits,
@@ -105,7 +106,10 @@ func TestWritePathsAllowRenameBetweenDirectories(t *testing.T) {
 func TestServerProfileServesUnderLoadAndCannotOpenOrDial(t *testing.T) { mustRun(t, "server") }
 func TestClientProfileDialsAndCannotOpen(t *testing.T)                 { mustRun(t, "client") }
 func TestReaderProfileReadsAndCannotWrite(t *testing.T)                { mustRun(t, "reader", t.TempDir()) }
-func TestWriterProfileFlushesAndRenames(t *testing.T)                  { mustRun(t, "writer", t.TempDir()) }
+func TestReaderProfileConnectsToNamedUnixSockets(t *testing.T) {
+	mustRun(t, "reader-unix", t.TempDir())
+}
+func TestWriterProfileFlushesAndRenames(t *testing.T) { mustRun(t, "writer", t.TempDir()) }
 func TestOnlyListedPortsAreReached(t *testing.T) {
 	requireLandlock(t, abiTCP)
 	mustRun(t, "ports")
@@ -424,6 +428,28 @@ func childReader() error {
 	}
 	busy()
 	return errors.Join(errs...)
+}
+
+func childReaderUnix() error {
+	dir := os.Args[1]
+	l, err := net.Listen("unix", filepath.Join(dir, "s"))
+	if err != nil {
+		return err
+	}
+	if err := confineAndAssert(Spec{Seccomp: SeccompReader, Sockets: []string{dir}, BindUDP: AnyPort()}); err != nil {
+		return err
+	}
+	go echo(l)
+	if err := exchange("unix", filepath.Join(dir, "s")); err != nil {
+		return err
+	}
+	udp, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		return fmt.Errorf("UDP is denied too: %w", err)
+	}
+	udp.Close()
+	_, err = syscall.Socket(syscall.AF_UNIX, syscall.SOCK_DGRAM|syscall.SOCK_CLOEXEC, 0)
+	return errors.Join(denied("make a datagram socket", err), forbidden())
 }
 
 func childWriter() error {

@@ -22,8 +22,8 @@ const (
 	// SeccompClient is SeccompServer with new TCP sockets, and with Unix sockets
 	// where the Spec names some. smtp-client.
 	SeccompClient
-	// SeccompReader is SeccompServer with new TCP and UDP sockets, and files
-	// opened for reading. router.
+	// SeccompReader is SeccompServer with new TCP and UDP sockets, with Unix
+	// sockets where the Spec names some, and files opened for reading. router.
 	SeccompReader
 	// SeccompWriter is SeccompServer with files read and written. cleanup,
 	// dispatch, qmgr.
@@ -142,6 +142,13 @@ func denials(s Spec) []denial {
 		// SOCK_DGRAM and SOCK_RAW, and not in that of SOCK_STREAM.
 		more = append(more, denial{"socket", []seccomp.Condition{
 			{Argument: 0, Operation: seccomp.NotEqual, Value: unix.AF_UNIX},
+			{Argument: 1, Operation: seccomp.BitsSet, Value: unix.SOCK_DGRAM},
+		}})
+	}
+	if s.Seccomp == SeccompReader && len(s.Sockets) > 0 {
+		// Servers of lookups are connected to; /dev/log and its like take datagrams.
+		more = append(more, denial{"socket", []seccomp.Condition{
+			{Argument: 0, Operation: seccomp.Equal, Value: unix.AF_UNIX},
 			{Argument: 1, Operation: seccomp.BitsSet, Value: unix.SOCK_DGRAM},
 		}})
 	}

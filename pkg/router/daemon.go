@@ -110,7 +110,8 @@ func ownAddrs() ([]netip.Addr, error) {
 	return out, nil
 }
 
-// Confinement: files are read, DNS is asked, nothing else.
+// Confinement: files are read, DNS and the servers of lookups are asked, nothing
+// else.
 func (r *Router) Confinement(p *service.Process) privsep.Spec {
 	ports := privsep.Ports{53}
 	for _, s := range r.servers(p.Settings()) {
@@ -120,7 +121,9 @@ func (r *Router) Confinement(p *service.Process) privsep.Spec {
 	}
 	return privsep.Spec{
 		Read:       r.readable(p.Settings()),
-		ConnectTCP: ports,
+		Sockets:    sockets,
+		ConnectTCP: append(slices.Clone(ports), tcp...),
+	tcp, sockets := lookupServers(p.Settings())
 		ConnectUDP: ports,
 		BindUDP:    privsep.AnyPort(), // questions go out from random ports
 		Seccomp:    privsep.SeccompReader,
@@ -131,6 +134,20 @@ func (r *Router) Confinement(p *service.Process) privsep.Spec {
 func (r *Router) servers(s *settings.Settings) []netip.AddrPort {
 	// compile has parsed the list.
 	if list, err := resolve.ParseServers(s.DNS.Servers); err == nil && len(list) > 0 {
+// lookupServers are the TCP ports of the servers that lookups ask, and the
+// directories of their Unix sockets: a server that starts anew makes a new one.
+func lookupServers(s *settings.Settings) (ports privsep.Ports, dirs []string) {
+	for _, l := range s.Lookups {
+		tcp, sockets, _ := lookup.Needs(l)
+		ports = append(ports, tcp...)
+		for _, path := range sockets {
+			dirs = addDir(dirs, filepath.Dir(path))
+		}
+	}
+	slices.Sort(ports)
+	return slices.Compact(ports), dirs
+}
+
 		return list
 	}
 	return r.world.Servers
@@ -157,6 +174,13 @@ func (r *Router) readable(s *settings.Settings) []string {
 	var dirs []string
 	for _, f := range files {
 		dir := filepath.Dir(f)
+	if len(s.Lookups) > 0 {
+		files = append(files, resolvConf) // often a link that leads out of etc
+	}
+	for _, l := range s.Lookups {
+		_, _, needed := lookup.Needs(l)
+		files = append(files, needed...)
+	}
 		if real, err := filepath.EvalSymlinks(f); err == nil {
 			dirs = addDir(dirs, filepath.Dir(real))
 		}

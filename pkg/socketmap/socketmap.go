@@ -81,8 +81,8 @@ func (c *conn) ask(ctx context.Context, question string) (lookup.Answer, error) 
 	}
 	stop := context.AfterFunc(ctx, func() { _ = c.SetDeadline(time.Unix(1, 0)) })
 	reply, err := c.exchange(question)
-	if !stop() && err == nil {
-		err = ctx.Err() // the deadline is in the past, and stays there
+	if !stop() {
+		err = errors.Join(ctx.Err(), err) // the deadline is in the past, and stays there
 	}
 	if err != nil {
 		return lookup.Answer{}, fmt.Errorf("%w: %w", lookup.ErrBroken, err)

@@ -26,6 +26,16 @@ const neutral = "host=localhost port=5432 user=nobody password=none database=non
 
 // connectPostgres prepares the pool of a PostgreSQL server.
 func connectPostgres(set settings.Lookup, s lookup.Server, trust *tls.Config, text string) (asker, error) {
+	c, err := configure(set, s, trust)
+	if err != nil {
+		return nil, err
+	}
+	dial := func(ctx context.Context) (*pgx.Conn, error) { return pgx.ConnectConfig(ctx, c) }
+	return &postgres{pool: lookup.NewPool(lookup.ConnectionsOf(set), dial, hangUp), text: text}, nil
+}
+
+// configure says all that there is to say, so that nothing is left to others.
+func configure(set settings.Lookup, s lookup.Server, trust *tls.Config) (*pgx.ConnConfig, error) {
 	c, err := pgx.ParseConfig(neutral)
 	if err != nil {
 		// PGSERVICE is the one variable that nothing can override.
@@ -54,8 +64,7 @@ func connectPostgres(set settings.Lookup, s lookup.Server, trust *tls.Config, te
 	c.DialFunc = func(ctx context.Context, _, _ string) (net.Conn, error) { return link.Dial(ctx, s, trust) }
 	// No statement has a name on the server, so that poolers may stand between.
 	c.DefaultQueryExecMode = pgx.QueryExecModeCacheDescribe
-	dial := func(ctx context.Context) (*pgx.Conn, error) { return pgx.ConnectConfig(ctx, c) }
-	return &postgres{pool: lookup.NewPool(lookup.ConnectionsOf(set), dial, hangUp), text: text}, nil
+	return c, nil
 }
 
 // postgres is a pool of connections to a PostgreSQL server.
