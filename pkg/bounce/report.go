@@ -79,13 +79,31 @@ func lessen(r *dsn.Request) bool {
 	switch {
 	case r.Full:
 		r.Full, r.Returned = false, headerOf(r.Returned)
-	case r.Returned != nil || r.Output != nil:
-		r.Returned, r.Output = nil, nil
+	case r.Returned != nil || hasDetail(r):
+		r.Returned = nil
+		for i := range r.Output {
+			if !isWords(r, i) {
+				r.Output[i] = untrusted.Text{}
+			}
+		}
 	default:
 		return false
 	}
 	return true
 }
+
+// hasDetail tells whether there is output that is only a detail, and not what this
+// site has to say.
+func hasDetail(r *dsn.Request) bool {
+	for i := range r.Output {
+		if !r.Output[i].IsEmpty() && !isWords(r, i) {
+			return true
+		}
+	}
+	return false
+}
+
+func isWords(r *dsn.Request, i int) bool { return i < len(r.Words) && r.Words[i] }
 
 func refusal(got *proto.Acceptance, err error) error {
 	if err != nil {
@@ -117,6 +135,7 @@ func (b *Bounce) request(m *proto.Report, d decision, returned []byte) *dsn.Requ
 			out = m.Output[i]
 		}
 		req.Output = append(req.Output, out)
+		req.Words = append(req.Words, i < len(m.Words) && m.Words[i])
 	}
 	return req
 }

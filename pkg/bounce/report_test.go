@@ -16,6 +16,7 @@ import (
 	"filbert/pkg/service"
 	"filbert/pkg/settings"
 	"filbert/pkg/untrusted"
+	"filbert/pkg/wire"
 )
 
 // cleanup answers submissions with a function.
@@ -108,5 +109,37 @@ func TestReportThatCanNotBeTakenNowIsAskedForAgain(t *testing.T) {
 	b.cleanup = cleanup(func(*proto.Submission) (proto.Acceptance, error) { return proto.Acceptance{}, ipc.ErrGone })
 	if done := b.report(t.Context(), &ipc.Call{}, failure()); done.Done {
 		t.Errorf("got %+v", done)
+	}
+}
+
+// What the site has to say is the report's point: it stays when the rest has to go.
+func TestWordsOfTheSiteStayWhenLessIsSent(t *testing.T) {
+	var last string
+	tries := 0
+	b := newBounce(func(s *proto.Submission) (proto.Acceptance, error) {
+		last = string(s.Content.Inline)
+		tries++
+		return proto.Acceptance{Code: 552}, nil
+	})
+	m := failure()
+	m.Words = []bool{true}
+	if done := b.report(t.Context(), &ipc.Call{}, m); !done.Done || tries != 3 {
+		t.Errorf("%+v after %d tries", done, tries)
+	}
+	if !strings.Contains(last, "\r\n    printed by a command\r\n") || strings.Contains(last, "The body") {
+		t.Errorf("the least:\n%s", last)
+	}
+}
+
+func TestReportKeepsWhichOutputIsWords(t *testing.T) {
+	m := failure()
+	m.Words = []bool{true}
+	var e wire.Encoder
+	m.EncodeTo(&e)
+	var got proto.Report
+	d := wire.NewDecoder(e.Buf)
+	got.DecodeFrom(d)
+	if err := d.Finish(); err != nil || len(got.Words) != 1 || !got.Words[0] {
+		t.Errorf("%v, words %v", err, got.Words)
 	}
 }

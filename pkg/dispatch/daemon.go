@@ -40,6 +40,7 @@ type Dispatcher struct {
 	patience time.Duration                  // for room
 	work     context.Context                // done when draining begins
 	rest     func(ctx context.Context) bool // a pause before trying again; false: ctx is done
+	after    func(time.Duration) <-chan time.Time
 
 	fs     durable.FS
 	spool  *spool.Spool
@@ -71,6 +72,7 @@ func New() *Dispatcher {
 	return &Dispatcher{
 		now:        time.Now,
 		rest:       restAWhile,
+		after:      time.After,
 		patience:   roomPatience,
 		work:       context.Background(),
 		feed:       make(chan struct{}, 1),

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 	"time"
 
 	"filbert/pkg/outcome"
@@ -25,25 +24,67 @@ func (d *Dispatcher) deliverAll(ctx context.Context, f *flight) {
 		d.deliver(ctx, f, &jobs[0])
 		return
 	}
-	var wg sync.WaitGroup
+	limits := d.settings.Load().Limits
+	l := newLanes(jobs, limits.PerDestination)
 	// A message to thousands of mailboxes must not become thousands of
 	// goroutines that all wait: as many as could get a place are enough.
-	slots := make(chan struct{}, max(1, d.settings.Load().Limits.Deliveries))
-	for i := range jobs {
-		slots <- struct{}{}
-		wg.Add(1)
-		go func() {
-			defer wg.Done()
-			d.deliver(ctx, f, &jobs[i])
-			<-slots
-		}()
+	most := max(1, min(limits.Deliveries, len(jobs)))
+	ended := make(chan int, most)
+	n := d.newNotes(ctx, f)
+	for left, running := len(jobs), 0; left > 0; {
+		for running < most {
+			i, ok := l.next()
+			if !ok {
+				break
+			}
+			running++
+			go func() {
+				d.deliver(ctx, f, &jobs[i])
+				ended <- i
+			}()
+		}
+		select {
+		case i := <-ended:
+			running--
+			left--
+			l.ended(i)
+			n.add(&jobs[i])
+		case <-n.due:
+			n.write()
+		case failed := <-n.written:
+			n.wrote(failed)
+		}
 	}
-	wg.Wait()
+	n.end()
 }
 
-// deliver does one job within the limits and notes each leaf's outcome. No two
-// jobs share a leaf, so the slices need no lock.
+// deliver does one job and ends what is not to be tried again.
 func (d *Dispatcher) deliver(ctx context.Context, f *flight, j *job) {
+	d.attemptJob(ctx, f, j)
+	f.endOnce(j)
+}
+
+// endOnce makes a failure of what configuration has tried once only. Our own
+// trouble is not meant by that: nothing was tried.
+func (f *flight) endOnce(j *job) {
+	for _, i := range j.leaves {
+		o := &f.outcomes[i]
+		if !f.leaves[i].Once || !o.Temporary() || o.Kind == outcome.Internal || o.Kind == outcome.Busy {
+			continue
+		}
+		o.Class, o.Status.Class = outcome.Failed, 5
+		const why = "not tried again, as is configured for this address (retry = false)"
+		if o.Text.IsEmpty() {
+			o.Text = untrusted.From(why)
+		} else {
+			o.Text = o.Text.Plus(" - " + why)
+		}
+	}
+}
+
+// attemptJob does one job within the limits and keeps each leaf's outcome. No two
+// jobs share a leaf, so the slices need no lock.
+func (d *Dispatcher) attemptJob(ctx context.Context, f *flight, j *job) {
 	if err := d.limits.take(ctx, j.transport, j.place); err != nil {
 		kind := outcome.Internal
 		if errors.Is(err, errBusy) {
@@ -75,7 +116,8 @@ func (d *Dispatcher) deliverRemote(ctx context.Context, f *flight, j *job) {
 	req := proto.RemoteJob{
 		ID: f.env.ID, Sender: j.sender, Transport: j.transport, NextHop: j.nextHop, Hosts: first.Hosts,
 		Body: f.env.Body, UTF8: f.env.UTF8,
-		Has8Bit: f.env.Has8Bit, LongLine: f.env.LongLine, Content: f.content,
+		Has8Bit: f.env.Has8Bit, LongLine: f.env.LongLine, Edit: first.Edit, Credentials: first.Credentials,
+		Content: f.content,
 	}
 	if !j.list { // RFC 3461, section 5.2.7.3
 		req.Return, req.EnvID = f.env.Return, f.env.EnvID
@@ -103,7 +145,7 @@ func (d *Dispatcher) deliverLocal(ctx context.Context, f *flight, j *job) {
 	leaf := &f.leaves[i]
 	req := proto.LocalJob{
 		ID: f.env.ID, Sender: j.sender, Recipient: leaf.Recipient, Transport: j.transport,
-		User: leaf.User, Detail: leaf.Detail, Content: f.content,
+		User: leaf.User, Detail: leaf.Detail, Edit: leaf.Edit, Content: f.content,
 	}
 	var done proto.LocalDone
 	if err := d.local.Call(ctx, &req, &done, f.files()...); err != nil {
@@ -113,18 +155,44 @@ func (d *Dispatcher) deliverLocal(ctx context.Context, f *flight, j *job) {
 	f.outcomes[i] = done.Outcome
 	f.outcomes[i].Transport = j.transport
 	if !done.Output.IsEmpty() {
-		f.keepOutput(i, done.Output)
+		f.keepOutput(i, d.printedBy(j.transport, &done))
 	}
 }
 
-// keepOutput notes what a command printed, for the report.
-func (f *flight) keepOutput(leaf int, text untrusted.Text) {
+// printed is what a command printed.
+type printed struct {
+	text  untrusted.Text
+	words bool // for the sender, from this site
+}
+
+// printedBy tells of what a command printed whether it is meant for the sender. The
+// agent has cut it already; it is not ours to rely on that.
+func (d *Dispatcher) printedBy(transport string, done *proto.LocalDone) printed {
+	t := d.settings.Load().Transports[transport]
+	p := printed{text: done.Output, words: t.Returns == "report" && done.Outcome.Permanent()}
+	if most := t.MaxOutput.Bytes(); most > 0 && int64(p.text.Len()) > most {
+		p.text = p.text.Clip(int(most))
+	}
+	return p
+}
+
+// keepOutput keeps what a command printed, for the report.
+func (f *flight) keepOutput(leaf int, p printed) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.output == nil {
-		f.output = make([]untrusted.Text, len(f.leaves))
+		f.output = make([]printed, len(f.leaves))
 	}
-	f.output[leaf] = text
+	f.output[leaf] = p
+}
+
+func (f *flight) outputOf(leaf int) printed {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.output == nil {
+		return printed{}
+	}
+	return f.output[leaf]
 }
 
 func (f *flight) setAll(j *job, o outcome.Outcome) {

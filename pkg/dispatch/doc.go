@@ -20,7 +20,9 @@
 //	route.go    router's leaves; what it decided already
 //	group.go    leaves of one next hop become one job (pure)
 //	limits.go   a place for each job, fair between destinations
+//	lanes.go    which job is begun next (pure)
 //	deliver.go  the jobs, side by side, each with its outcome
+//	note.go     who is served while others are slow: filed at once
 //	report.go   what failed is told to the sender, through bounce
 //	settle.go   what is left is filed; then the record is marked done
 //
@@ -29,7 +31,8 @@
 // # What a crash leaves
 //
 // At any point before the mark: the record, attempted again at the next start
-// (a delivery that was made in the last moment may be made twice). After
+// (a delivery that was made in the last moment may be made twice; of a message
+// whose other recipients take longer, one of the last second). After
 // filing and before the mark: both; recovery lets deferred/ win. See pkg/spool
 // for the table of states.
 //

@@ -139,6 +139,9 @@ func (d *Dispatcher) loadDeferred(req *proto.Due) (*flight, proto.SettledState, 
 		d.log.Emit(event.TroubleOf(req.ID, "read the log of a message", fmt.Errorf("%d bad lines", book.Bad)))
 	}
 	f := &flight{origin: fromDeferred, env: env, due: *req, attempt: book.Attempts + 1, book: book}
+	if book.Ongoing {
+		f.attempt = book.Attempts // goes on with the one that a crash has cut off
+	}
 	f.index = book.Waiting()
 	all := env.Recipients
 	env.Recipients = make([]envelope.Recipient, len(f.index))

@@ -13,7 +13,6 @@ import (
 	"filbert/pkg/proto"
 	"filbert/pkg/smtp"
 	"filbert/pkg/spool"
-	"filbert/pkg/untrusted"
 )
 
 // origin says where the message of a flight lies, and with it how the flight
@@ -48,8 +47,14 @@ type flight struct {
 	outcomes []outcome.Outcome // one for each leaf
 	warned   bool              // a delay warning went out
 
-	mu     sync.Mutex       // guards output, as local jobs run side by side
-	output []untrusted.Text // of commands, one for each leaf; nil when there was none
+	// What note.go has done of settle's work already.
+	filed         bool   // fromJournal: the message lies under deferred/
+	noted         []bool // by leaf: its line is on disk; nil: nobody's
+	told          []bool // by leaf: logged, and confirmed to the sender; nil: nobody
+	expansionTold bool   // what recipients were expanded to was confirmed
+
+	mu     sync.Mutex // guards output, as local jobs run side by side
+	output []printed  // by commands, one for each leaf; nil when there was none
 }
 
 // run carries the flight through. It returns what is left of the message.

@@ -23,11 +23,22 @@ type groupKey struct {
 	transport, nextHop string
 	sender             mailaddr.Address
 	list               bool
+	edit               string
+	login              bool
+	credentials        proto.Credentials
+}
+
+func keyOf(l *proto.Leaf, j *job) groupKey {
+	k := groupKey{transport: l.Transport, nextHop: l.NextHop, sender: j.sender, list: j.list, edit: l.Edit.Key()}
+	if l.Credentials != nil {
+		k.login, k.credentials = true, *l.Credentials
+	}
+	return k
 }
 
 // group makes jobs of the leaves that have no verdict yet: one transaction for
-// all recipients of one transport, next hop and envelope sender, split at the
-// transport's limit; each local leaf by itself. Order follows the leaves.
+// all recipients of one transport, next hop, envelope sender, change to the header
+// and login, split at the transport's limit; each local leaf by itself. Order follows the leaves.
 func group(leaves []proto.Leaf, sender mailaddr.Address, transports map[string]settings.Transport) []job {
 	if len(leaves) == 1 && leaves[0].Verdict.Class == 0 {
 		return []job{newJob(0, &leaves[0], sender, transports)}
@@ -44,7 +55,7 @@ func group(leaves []proto.Leaf, sender mailaddr.Address, transports map[string]s
 			jobs = append(jobs, j)
 			continue
 		}
-		key := groupKey{l.Transport, l.NextHop, j.sender, j.list}
+		key := keyOf(l, &j)
 		at, ok := open[key]
 		if ok && len(jobs[at].leaves) < maxRecipients(transports[l.Transport]) {
 			jobs[at].leaves = append(jobs[at].leaves, i)

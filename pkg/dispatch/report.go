@@ -22,19 +22,30 @@ var statusDelivered = smtp.Status{Class: 2, Subject: 0, Detail: 0}
 // reportAll tells senders what they asked to be told. A failure that could not
 // be reported becomes a deferral: it is ours until the report is durable.
 func (d *Dispatcher) reportAll(ctx context.Context, f *flight) {
-	d.report(ctx, f, proto.ReportFailure, func(i int) bool { return f.outcomes[i].Permanent() })
-	d.report(ctx, f, proto.ReportSuccess, func(i int) bool { return wantsSuccess(f, i) })
+	d.report(ctx, f, proto.ReportFailure, f.those(func(i int) bool { return f.outcomes[i].Permanent() }))
+	d.report(ctx, f, proto.ReportSuccess, f.those(func(i int) bool { return wantsSuccess(f, i) }))
 	d.reportExpanded(ctx, f)
 	if f.due.WarnDelay {
-		d.report(ctx, f, proto.ReportDelay, func(i int) bool { return wantsDelay(f, i) })
+		d.report(ctx, f, proto.ReportDelay, f.those(func(i int) bool { return wantsDelay(f, i) }))
 	}
+}
+
+// those are the leaves of which something is so.
+func (f *flight) those(is func(leaf int) bool) []int {
+	var out []int
+	for i := range f.leaves {
+		if is(i) {
+			out = append(out, i)
+		}
+	}
+	return out
 }
 
 // wantsSuccess: RFC 3461, section 4.1 and 5.2: NOTIFY=SUCCESS was asked for and
 // no later server will tell.
 func wantsSuccess(f *flight, i int) bool {
 	o := &f.outcomes[i]
-	return o.Class == outcome.Delivered && !o.DSNPassed && f.leaves[i].Recipient.Notify.Has(envelope.NotifySuccess)
+	return o.Class == outcome.Delivered && !o.DSNPassed && !f.isTold(i) && f.leaves[i].Recipient.Notify.Has(envelope.NotifySuccess)
 }
 
 // wantsDelay: RFC 3461, section 4.1: a recipient without NOTIFY, or with DELAY.
@@ -45,13 +56,10 @@ func wantsDelay(f *flight, i int) bool {
 
 // report sends one report for each sender among the chosen leaves: the
 // message's own, and the owners of lists it was expanded by.
-func (d *Dispatcher) report(ctx context.Context, f *flight, what proto.ReportKind, chosen func(int) bool) {
+func (d *Dispatcher) report(ctx context.Context, f *flight, what proto.ReportKind, leaves []int) {
 	bySender := map[mailaddr.Address][]int{}
 	var order []mailaddr.Address
-	for i := range f.leaves {
-		if !chosen(i) {
-			continue
-		}
+	for _, i := range leaves {
 		sender := f.env.Sender
 		if to := f.leaves[i].Recipient.ErrorsTo; to != nil && !sender.IsNull() {
 			sender = *to
@@ -77,10 +85,8 @@ func pieces(f *flight, leaves []int) [][]int {
 	var out [][]int
 	size := 0
 	for _, i := range leaves {
-		cost := 1024 + 2*f.outcomes[i].Text.Len() // fields, words around them, the text twice
-		if f.output != nil {
-			cost += f.output[i].Len()
-		}
+		// Fields, words around them, the text twice.
+		cost := 1024 + 2*f.outcomes[i].Text.Len() + f.outputOf(i).text.Len()
 		if len(out) == 0 || size+cost > maxReported {
 			out, size = append(out, nil), 0
 		}
@@ -92,13 +98,16 @@ func pieces(f *flight, leaves []int) [][]int {
 }
 
 func (d *Dispatcher) reportTo(ctx context.Context, f *flight, what proto.ReportKind, sender mailaddr.Address, leaves []int) {
-	req := reportOf(f, what, sender)
+	req, printed := reportOf(f, what, sender), false
 	for _, i := range leaves {
 		req.Envelope.Recipients = append(req.Envelope.Recipients, f.leaves[i].Recipient)
 		req.Outcomes = append(req.Outcomes, f.outcomes[i])
-		if f.output != nil {
-			req.Output = append(req.Output, f.output[i])
-		}
+		p := f.outputOf(i)
+		req.Output, req.Words = append(req.Output, p.text), append(req.Words, p.words)
+		printed = printed || !p.text.IsEmpty()
+	}
+	if !printed {
+		req.Output, req.Words = nil, nil
 	}
 	text, done := d.askBounce(ctx, f, req)
 	if done {
@@ -142,6 +151,10 @@ func (d *Dispatcher) askBounce(ctx context.Context, f *flight, req *proto.Report
 // for others who were not told to confirm it themselves (RFC 3461, section
 // 5.2.7): an alias of several was expanded, a list was reached.
 func (d *Dispatcher) reportExpanded(ctx context.Context, f *flight) {
+	if f.expansionTold {
+		return
+	}
+	f.expansionTold = true
 	ends := f.expansions()
 	var parents []int
 	for parent, end := range ends {

@@ -50,7 +50,7 @@ func TestOutputGoesWithItsRecipient(t *testing.T) {
 	f := r.accept("a@x.example", "b@x.example")
 	r.d.routeAll(t.Context(), f)
 	r.d.deliverAll(t.Context(), f)
-	f.keepOutput(1, untrusted.From("what it printed"))
+	f.keepOutput(1, printed{text: untrusted.From("what it printed")})
 	r.d.reportAll(t.Context(), f)
 	if len(r.reports) != 1 || len(r.reports[0].Output) != 1 || !r.reports[0].Output[0].Equal("what it printed") {
 		t.Errorf("reported %+v", r.reports)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"filbert/pkg/durable"
+	"filbert/pkg/durable/crashfs"
 	"filbert/pkg/envelope"
 	"filbert/pkg/event"
 	"filbert/pkg/ipc"
@@ -47,12 +48,23 @@ type rig struct {
 
 func newRig(t *testing.T) *rig {
 	t.Helper()
-	dir := t.TempDir()
-	fs, err := durable.Open(dir)
+	fs, err := durable.Open(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := spool.Prepare(fs); err != nil {
+	t.Cleanup(func() {
+		if err := fs.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return newRigOn(t, fs)
+}
+
+// newRigOn makes one on a disk of the test's.
+func newRigOn(t *testing.T, fs durable.FS) *rig {
+	t.Helper()
+	err := spool.Prepare(fs)
+	if err != nil {
 		t.Fatal(err)
 	}
 	r := &rig{t: t, disk: &faulty{FS: fs}, nextID: 1 << 40, verdict: map[string]outcome.Outcome{}}
@@ -78,11 +90,20 @@ func newRig(t *testing.T) *rig {
 	d.settleEarlier(t.Context())
 	t.Cleanup(func() {
 		d.wg.Wait()
-		if err := errors.Join(d.marker.Close(), r.writer.Close(), fs.Close()); err != nil {
+		if err := errors.Join(d.marker.Close(), r.closeWriter()); err != nil && !errors.Is(err, crashfs.ErrCut) {
 			t.Error(err)
 		}
 	})
 	return r
+}
+
+func (r *rig) closeWriter() error {
+	w := r.writer
+	r.writer = nil
+	if w == nil {
+		return nil
+	}
+	return w.Close()
 }
 
 // agent answers calls with a function.

@@ -79,7 +79,7 @@ var errTooMany = errors.New("more leaves than an answer holds")
 // askRouter gives the leaves of some recipients. Where they are many it first
 // hears how many, and makes room.
 func (d *Dispatcher) askRouter(ctx context.Context, f *flight, from, to int) ([]proto.Leaf, error) {
-	query := proto.RouteQuery{Sender: f.env.Sender, Recipients: f.env.Recipients[from:to], Most: freeLeaves}
+	query := proto.RouteQuery{Sender: f.env.Sender, Recipients: f.env.Recipients[from:to], Most: freeLeaves, Origin: proto.OriginOf(f.env)}
 	answer, err := d.askOnce(ctx, &query)
 	if err == nil && answer.TooMany > 0 {
 		n := int(answer.TooMany)

@@ -29,6 +29,9 @@ func (d *Dispatcher) settle(ctx context.Context, f *flight) proto.Settled {
 
 // settleFirst ends a first attempt: done, or filed.
 func (d *Dispatcher) settleFirst(ctx context.Context, f *flight) proto.Settled {
+	if f.filed {
+		return d.settleFiled(ctx, f)
+	}
 	if !f.anyWaiting() {
 		d.markDone(f.ref, f.env.ID, f.file != nil)
 		d.log.Emit(event.FinishedOf(f.env.ID))
@@ -55,6 +58,37 @@ func (d *Dispatcher) settleFirst(ctx context.Context, f *flight) proto.Settled {
 	return proto.Settled{State: proto.SettledWaiting, Summary: summary}
 }
 
+// settleFiled ends a first attempt that was filed while it went on.
+func (d *Dispatcher) settleFiled(ctx context.Context, f *flight) proto.Settled {
+	now, left := d.now(), f.countWaiting()
+	var lines []spool.LogLine
+	for i := range f.leaves {
+		if !f.isNoted(i) {
+			lines = append(lines, f.lines(i, now)...)
+		}
+	}
+	if left == 0 {
+		lines = append(lines, spool.LogLine{Time: now, Verb: spool.Finished, Recipient: spool.WholeMessage})
+	}
+	err := d.insist(ctx, f, "note an attempt", func() error {
+		return d.spool.AppendLog(spool.Deferred, f.env.ID, lines)
+	})
+	if err != nil {
+		return proto.Settled{State: proto.SettledBusy} // qmgr's next walk finds it
+	}
+	summary := d.summary(f, left, now)
+	if left > 0 {
+		d.log.Emit(event.FiledOf(f.env.ID, left, f.firstWaitingKind()))
+		return proto.Settled{State: proto.SettledWaiting, Summary: summary}
+	}
+	if err := d.removeDeferred(ctx, f.env.ID, now); err != nil {
+		d.log.Emit(event.TroubleOf(f.env.ID, "remove a finished message", err))
+		return proto.Settled{State: proto.SettledWaiting, Summary: summary} // the next attempt removes it
+	}
+	d.log.Emit(event.FinishedOf(f.env.ID))
+	return proto.Settled{State: proto.SettledGone}
+}
+
 // insist repeats what fails for as long as this flight is all that knows who was
 // served: to give up would be to serve them again with each later attempt. A
 // flight that has served nobody gives up at once, and takes no memory.
@@ -71,30 +105,51 @@ func (d *Dispatcher) insist(ctx context.Context, f *flight, doing string, do fun
 	}
 }
 
-// file writes deferred/XX/ID. Its recipients are the leaves: what was expanded
-// at the first attempt is what is retried.
+// file puts a message under deferred/ at the end of its first attempt.
 func (d *Dispatcher) file(f *flight) (proto.Summary, error) {
-	env := *f.env
-	env.Recipients = make([]envelope.Recipient, len(f.leaves))
 	now := d.now()
-	msg := spool.Message{ID: env.ID, Content: f.content.Inline}
+	var lines []spool.LogLine
 	for i := range f.leaves {
-		env.Recipients[i] = f.leaves[i].Recipient
-		msg.Log = append(msg.Log, f.lines(i, i, ledger.KeyText(&env.Recipients[i]), now)...)
+		lines = append(lines, f.lines(i, now)...)
 	}
-	msg.Envelope = env.Marshal()
-	if f.file != nil {
-		msg.Body = io.NewSectionReader(f.file, f.content.Offset, f.content.Size)
-	}
-	if err := d.spool.File(spool.Deferred, &msg); err != nil {
+	if err := d.put(f, lines); err != nil {
 		return proto.Summary{}, err
 	}
 	return d.summary(f, f.countWaiting(), now), nil
 }
 
-// lines are those of leaf i for recipient number n of the deferred file, by the
-// name key.
-func (f *flight) lines(i, n int, key untrusted.Text, now time.Time) []spool.LogLine {
+// put writes deferred/XX/ID with the first lines of its log. Its recipients are the
+// leaves: what was expanded at the first attempt is what is retried. What is done to
+// the header of a leaf's own delivery (Leaf.Edit) is found out again each time.
+func (d *Dispatcher) put(f *flight, lines []spool.LogLine) error {
+	env := *f.env
+	env.Recipients = make([]envelope.Recipient, len(f.leaves))
+	for i := range f.leaves {
+		env.Recipients[i] = f.leaves[i].Recipient
+	}
+	msg := spool.Message{ID: env.ID, Envelope: env.Marshal(), Content: f.content.Inline, Log: lines}
+	if f.file != nil {
+		msg.Body = io.NewSectionReader(f.file, f.content.Offset, f.content.Size)
+	}
+	return d.spool.File(spool.Deferred, &msg)
+}
+
+// name is what the log of the message has for leaf i: the number of a recipient of
+// the deferred file, and a name.
+func (f *flight) name(i int) (number int, key untrusted.Text) {
+	l := &f.leaves[i]
+	switch {
+	case f.origin == fromJournal:
+		return i, ledger.KeyText(&l.Recipient)
+	case l.Expanded:
+		return f.index[l.Parent], ledger.ChildKey(&f.env.Recipients[l.Parent], &l.Recipient)
+	}
+	return f.index[l.Parent], ledger.KeyText(&l.Recipient)
+}
+
+// lines are those that tell the outcome of leaf i.
+func (f *flight) lines(i int, now time.Time) []spool.LogLine {
+	n, key := f.name(i)
 	lines := []spool.LogLine{spool.LineOf(now, n, key, f.outcomes[i])}
 	if f.outcomes[i].Permanent() {
 		// reportAll made a deferral of every failure that it could not report.
@@ -142,12 +197,9 @@ func (d *Dispatcher) settleDeferred(ctx context.Context, f *flight) proto.Settle
 func (f *flight) laterLines(waiting []bool, now time.Time) []spool.LogLine {
 	var lines []spool.LogLine
 	for i := range f.leaves {
-		l := &f.leaves[i]
-		key := ledger.KeyText(&l.Recipient)
-		if l.Expanded {
-			key = ledger.ChildKey(&f.env.Recipients[l.Parent], &l.Recipient)
+		if !f.isNoted(i) {
+			lines = append(lines, f.lines(i, now)...)
 		}
-		lines = append(lines, f.lines(i, f.index[l.Parent], key, now)...)
 	}
 	for parent, waits := range waiting {
 		if !waits && f.expanded(parent) {
@@ -286,20 +338,26 @@ func (d *Dispatcher) summary(f *flight, waiting int, now time.Time) proto.Summar
 	return s
 }
 
-// tellOutcomes logs one line for each leaf.
+// tellOutcomes logs one line for each leaf that has none yet.
 func (d *Dispatcher) tellOutcomes(f *flight) {
 	now := d.now()
 	for i := range f.leaves {
-		l := &f.leaves[i]
-		ev := event.SettledOf(f.env.ID)
-		ev.To, ev.Outcome, ev.Attempt = l.Recipient.Address, &f.outcomes[i], f.attempt
-		ev.Target = l.Recipient.Target
-		ev.Took, ev.SinceRcv = now.Sub(f.began), now.Sub(f.env.Arrived)
-		if l.Expanded {
-			ev.Orig = &f.env.Recipients[l.Parent].Address
+		if !f.isTold(i) {
+			d.tellOutcome(f, i, now)
 		}
-		d.log.Emit(ev)
 	}
+}
+
+func (d *Dispatcher) tellOutcome(f *flight, leaf int, now time.Time) {
+	l := &f.leaves[leaf]
+	ev := event.SettledOf(f.env.ID)
+	ev.To, ev.Outcome, ev.Attempt = l.Recipient.Address, &f.outcomes[leaf], f.attempt
+	ev.Target = l.Recipient.Target
+	ev.Took, ev.SinceRcv = now.Sub(f.began), now.Sub(f.env.Arrived)
+	if l.Expanded {
+		ev.Orig = &f.env.Recipients[l.Parent].Address
+	}
+	d.log.Emit(ev)
 }
 
 // tellDeadline bounds the wait for qmgr, which only has to put the message into

@@ -34,7 +34,10 @@ type Request struct {
 	Envelope *envelope.Envelope // Recipients are those reported on
 	Outcomes []outcome.Outcome  // one for each
 	Output   []untrusted.Text   // of commands, one for each, or nil
-	GiveUpAt time.Time          // Delay
+	// Words tells of each output whether it is what this site has to say to the
+	// sender, instead of our words; one for each, or nil.
+	Words    []bool
+	GiveUpAt time.Time // Delay
 
 	// Returned is the header, or with Full all of the message, CRLF text.
 	Returned []byte
@@ -122,12 +125,29 @@ func (r *Request) eightBit() bool {
 			return true
 		}
 	}
-	for _, rc := range r.Envelope.Recipients {
-		if rc.Address.NeedsUTF8() {
+	for i, rc := range r.Envelope.Recipients {
+		if rc.Address.NeedsUTF8() || !isASCII(r.wordsFor(i).ForReport()) {
 			return true
 		}
 	}
 	return false
+}
+
+// wordsFor is what this site has to say about a recipient, or empty.
+func (r *Request) wordsFor(i int) untrusted.Text {
+	if i < len(r.Words) && i < len(r.Output) && r.Words[i] && (r.What == Failure || r.What == Double) {
+		return r.Output[i]
+	}
+	return untrusted.Text{}
+}
+
+func isASCII(s string) bool {
+	for i := range len(s) {
+		if s[i] > 126 {
+			return false
+		}
+	}
+	return true
 }
 
 // chooseBoundary finds one that no part contains. It depends on the parts alone,

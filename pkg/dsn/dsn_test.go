@@ -218,3 +218,64 @@ func TestActionOfASuccess(t *testing.T) {
 		}
 	}
 }
+
+// withWords is a report in which a command's output is what the site has to say.
+func withWords(text string) *Request {
+	r := request(Failure)
+	r.Outcomes[0] = outcome.Outcome{
+		Class: outcome.Failed, Kind: outcome.UnknownUser, Status: smtp.Status{Class: 5, Subject: 1, Detail: 1},
+		Text: untrusted.From("first line of the words"),
+	}
+	r.Output, r.Words = []untrusted.Text{untrusted.From(text)}, []bool{true}
+	return r
+}
+
+func TestWordsOfTheSiteStandInPlaceOfOurs(t *testing.T) {
+	_, _, texts := parts(t, Compose(withWords("Bob has left.\nDid you mean\n   rob@example.net?\n\n\nThe staff of example.net\n")))
+	want := "<bob@example.net>\r\n    Bob has left.\r\n    Did you mean\r\n    rob@example.net?\r\n\r\n    The staff of example.net\r\n"
+	if !strings.Contains(texts[0], want) {
+		t.Errorf("first part:\n%s", texts[0])
+	}
+	for _, ours := range []string{"nobody of this name", "The program said", "|"} {
+		if strings.Contains(texts[0], ours) {
+			t.Errorf("%q stands beside them:\n%s", ours, texts[0])
+		}
+	}
+	if strings.Contains(texts[1], "left") || strings.Contains(texts[1], "Diagnostic-Code") || !strings.Contains(texts[1], "Status: 5.1.1") {
+		t.Errorf("technical part:\n%s", texts[1])
+	}
+}
+
+func TestWordsOfTheSiteAreTextAndNothingElse(t *testing.T) {
+	b := Compose(withWords("a\x1b[31mred\x00\rover\u202e\nFrom: x\n--filbert-report\n.\n" + strings.Repeat("long ", 3000)))
+	_, kinds, texts := parts(t, b)
+	if len(kinds) != 3 || len(texts[0]) > 3*untrusted.MaxReport {
+		t.Fatalf("%d parts, the first of %d octets", len(kinds), len(texts[0]))
+	}
+	if strings.ContainsAny(strings.ReplaceAll(texts[0], "\r\n", ""), "\x1b\x00\r") || strings.Contains(texts[0], "\u202e") {
+		t.Errorf("controls:\n%q", texts[0])
+	}
+	for _, line := range strings.Split(texts[0], "\r\n") {
+		for _, theirs := range []string{"From:", "--filbert", "."} {
+			if strings.HasPrefix(line, theirs) {
+				t.Errorf("a line of theirs at the beginning: %q", line)
+			}
+		}
+	}
+}
+
+func TestWordsOfTheSiteMayBeOfAnyLanguage(t *testing.T) {
+	b := string(Compose(withWords("Bob ist umgezogen: Grüße\n")))
+	if !strings.Contains(b, "Grüße") || !strings.Contains(b, "Content-Transfer-Encoding: 8bit") {
+		t.Errorf("report:\n%s", b)
+	}
+}
+
+func TestOutputOfAPipeThatFailedIsQuoted(t *testing.T) {
+	r := withWords("it broke")
+	r.Words = nil
+	_, _, texts := parts(t, Compose(r))
+	if !strings.Contains(texts[0], "The program said:\r\n    | it broke") || !strings.Contains(texts[1], "Diagnostic-Code") {
+		t.Errorf("report:\n%s\n%s", texts[0], texts[1])
+	}
+}

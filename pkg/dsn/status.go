@@ -6,7 +6,6 @@ import (
 	"strings"
 	"time"
 
-	"filbert/pkg/envelope"
 	"filbert/pkg/message"
 	"filbert/pkg/outcome"
 	"filbert/pkg/smtp"
@@ -37,13 +36,14 @@ func (r *Request) statusPart() []byte {
 	field(&b, "X-Filbert-Queue-Id", r.Envelope.ID.String())
 	for i := range r.Envelope.Recipients {
 		b.WriteString("\r\n")
-		r.recipientFields(&b, &r.Envelope.Recipients[i], &r.Outcomes[i])
+		r.recipientFields(&b, i)
 	}
 	return []byte(b.String())
 }
 
 // recipientFields are those of one recipient (RFC 3464, section 2.3).
-func (r *Request) recipientFields(b *strings.Builder, rc *envelope.Recipient, o *outcome.Outcome) {
+func (r *Request) recipientFields(b *strings.Builder, i int) {
+	rc, o := &r.Envelope.Recipients[i], &r.Outcomes[i]
 	if rc.OrigType != "" {
 		field(b, "Original-Recipient", rc.OrigType+"; "+rc.Orig.ForHeader())
 	}
@@ -57,7 +57,8 @@ func (r *Request) recipientFields(b *strings.Builder, rc *envelope.Recipient, o 
 	if o.Remote != "" {
 		field(b, "Remote-MTA", "dns; "+untrusted.From(o.Remote).ForHeader())
 	}
-	if !o.Text.IsEmpty() && r.What != Success {
+	// The site's own words are for people: they stand in the first part alone.
+	if !o.Text.IsEmpty() && r.What != Success && r.wordsFor(i).IsEmpty() {
 		field(b, "Diagnostic-Code", diagnosis(o))
 	}
 	field(b, "Last-Attempt-Date", message.FormatDate(r.Now))

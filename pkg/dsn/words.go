@@ -91,6 +91,10 @@ func (r *Request) aboutRecipient(b *strings.Builder, i int) {
 		b.WriteString(indent(successWords(o)))
 		return
 	}
+	if words := r.wordsFor(i); !words.IsEmpty() {
+		b.WriteString(siteWords(words))
+		return
+	}
 	why, todo := explain(o)
 	b.WriteString(indent(why))
 	if todo != "" && r.What != Delay {
@@ -161,6 +165,28 @@ func quote(t untrusted.Text) string {
 	for _, line := range strings.Split(strings.TrimRight(t.ForReport(), "\n"), "\n") {
 		for _, piece := range strings.Split(strings.TrimRight(wrapAt(line, 66), "\n"), "\n") {
 			b.WriteString("    | " + piece + "\n")
+		}
+	}
+	return b.String()
+}
+
+// siteWords shows what this site has to say, line by line as it was written. It
+// stands in the place of our words; but it is what a command printed, which may
+// repeat what a sender wrote, and so it is cleaned, bounded and set in: no line of it
+// begins where ours do.
+func siteWords(t untrusted.Text) string {
+	var b strings.Builder
+	empty := 1 // no empty lines at the beginning, never two
+	for _, line := range strings.Split(strings.TrimRight(t.ForReport(), "\n \t"), "\n") {
+		if strings.TrimSpace(line) == "" {
+			if empty++; empty == 1 {
+				b.WriteByte('\n')
+			}
+			continue
+		}
+		empty = 0
+		for _, piece := range strings.Split(strings.TrimRight(wrapAt(line, 72), "\n"), "\n") {
+			b.WriteString("    " + piece + "\n")
 		}
 	}
 	return b.String()

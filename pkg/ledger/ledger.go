@@ -13,6 +13,7 @@ import (
 
 	"filbert/pkg/envelope"
 	"filbert/pkg/outcome"
+	"filbert/pkg/smtp"
 	"filbert/pkg/spool"
 	"filbert/pkg/untrusted"
 )
@@ -21,11 +22,14 @@ import (
 type Ledger struct {
 	States      []State // one for each recipient of the envelope
 	Attempts    int
-	LastAttempt time.Time      // zero: none
-	Warned      int            // delay warnings sent
-	LastWarned  time.Time      // zero: none
-	Finished    bool           // nothing is owed: the files are left over
-	HeldFor     untrusted.Text // reason of the last hold, empty if released since
+	LastAttempt time.Time // zero: none
+	Warned      int       // delay warnings sent
+	LastWarned  time.Time // zero: none
+	Finished    bool      // nothing is owed: the files are left over
+	// Ongoing: the log ends within an attempt, which is still under way or was cut off
+	// by a crash.
+	Ongoing bool
+	HeldFor untrusted.Text // reason of the last hold, empty if released since
 	// Bad counts lines that could not be read.
 	Bad int
 
@@ -49,14 +53,31 @@ func Read(env *envelope.Envelope, lines func(yield func(spool.LogLine, error) bo
 		}
 		l.note(env, &line)
 	}
+	if l.Ongoing {
+		l.excuse()
+	}
 	return l
 }
+
+// excuse says of recipients of whom a first attempt has left no word that nothing
+// was found against them: they are due at once, as they were in the journal.
+func (l *Ledger) excuse() {
+	for i := range l.States {
+		if s := &l.States[i]; !s.Done && s.Last.Class == 0 {
+			s.Last = outcome.Defer(outcome.Busy, statusUnderWay, "the first attempt is under way, or a crash has cut it off")
+		}
+	}
+}
+
+var statusUnderWay = smtp.Status{Class: 4, Subject: 3, Detail: 0}
 
 func (l *Ledger) note(env *envelope.Envelope, line *spool.LogLine) {
 	switch line.Verb {
 	case spool.Warned:
 		l.Warned++
 		l.LastWarned = line.Time
+	case spool.Ongoing:
+		l.Ongoing = true
 	case spool.Finished:
 		l.Finished = true
 	case spool.Held:
@@ -76,11 +97,15 @@ func (l *Ledger) noteOutcome(env *envelope.Envelope, line *spool.LogLine) {
 	s := &l.States[line.Recipient]
 	if line.Verb != spool.Reported {
 		s.Last = line.Outcome
-		// All lines of one attempt bear the same time.
+		// All lines of one attempt bear the same time, but for those behind a line
+		// that says that it goes on.
 		if !line.Time.Equal(l.LastAttempt) {
-			l.Attempts++
+			if !l.Ongoing {
+				l.Attempts++
+			}
 			l.LastAttempt = line.Time
 		}
+		l.Ongoing = false
 	}
 	switch line.Verb {
 	case spool.Delivered, spool.Reported:

@@ -119,3 +119,24 @@ func TestHoldIsForgottenWithTheRelease(t *testing.T) {
 		t.Error("a reason after the release")
 	}
 }
+
+// The first lines of an attempt may be written while it goes on.
+func TestAttemptThatGoesOnIsCountedOnce(t *testing.T) {
+	env := &envelope.Envelope{Recipients: []envelope.Recipient{rcpt("a@x.example"), rcpt("b@x.example"), rcpt("c@x.example")}}
+	a, b, c := KeyText(&env.Recipients[0]), KeyText(&env.Recipients[1]), KeyText(&env.Recipients[2])
+	onward := func(minute int) *spool.LogLine {
+		return line(minute, spool.Ongoing, spool.WholeMessage, untrusted.Text{})
+	}
+	lines := []*spool.LogLine{line(0, spool.Delivered, 0, a), onward(0), line(1, spool.Delivered, 1, b), onward(1)}
+	l := read(env, lines...)
+	if l.Attempts != 1 || !l.Ongoing || len(l.Waiting()) != 1 {
+		t.Errorf("%d attempts, ongoing %v, waiting %v", l.Attempts, l.Ongoing, l.Waiting())
+	}
+	if o := l.States[2].Last; o.Class != outcome.Deferred || o.Kind != outcome.Busy {
+		t.Errorf("of who is still owed it says %+v", o)
+	}
+	l = read(env, append(lines, line(5, spool.DeferredV, 2, c), line(9, spool.DeferredV, 2, c))...)
+	if l.Attempts != 2 || l.Ongoing || !l.LastAttempt.Equal(noon.Add(9*time.Minute)) {
+		t.Errorf("in the end %d attempts, ongoing %v", l.Attempts, l.Ongoing)
+	}
+}

@@ -35,7 +35,10 @@ type Report struct {
 	Envelope envelope.Envelope // Recipients are those reported on
 	Outcomes []outcome.Outcome // one for each
 	Output   []untrusted.Text  // of commands, one for each, or none at all
-	GiveUpAt int64             // delay: Unix seconds when it will be given up
+	// Words tells of each output whether it is what this site has to say to the
+	// sender (settings.Transport.Returns); one for each, or none at all.
+	Words    []bool
+	GiveUpAt int64 // delay: Unix seconds when it will be given up
 	Content  Content
 }
 
@@ -54,6 +57,10 @@ func (m *Report) EncodeTo(e *wire.Encoder) {
 	for _, t := range m.Output {
 		e.String(t.Clip(maxOutput).ForWire())
 	}
+	e.Count(len(m.Words))
+	for _, words := range m.Words {
+		e.Bool(words)
+	}
 	e.I64(m.GiveUpAt)
 	m.Content.EncodeTo(e)
 }
@@ -71,6 +78,12 @@ func (m *Report) DecodeFrom(d *wire.Decoder) {
 	}
 	for i := range m.Output {
 		m.Output[i] = untrusted.FromWire(d.String(maxOutput))
+	}
+	if n := d.Count(envelope.MaxRecipients, 1); n > 0 {
+		m.Words = make([]bool, n)
+	}
+	for i := range m.Words {
+		m.Words[i] = d.Bool()
 	}
 	m.GiveUpAt = d.I64()
 	m.Content.DecodeFrom(d)

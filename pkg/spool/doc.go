@@ -55,7 +55,8 @@
 //	S2  ours, 1st attempt   whole             no    no, or a lone log     remove the log, attempt again
 //	S3  being filed         whole             no    whole                 the file wins: mark done
 //	S3' being filed         whole             no    torn                  remove the file, attempt again
-//	S4  under qmgr          whole, recycled   yes   whole                 schedule
+//	S4  under qmgr, or      whole, recycled   yes   whole                 schedule
+//	    noted
 //	S4' being moved         whole, recycled   yes   in two places         bring them together
 //	S5  finished            whole, recycled   yes   no                    nothing; reuse the segment
 //	S6  finished, not yet   -                 -     log says finished,    remove
@@ -63,6 +64,13 @@
 //
 // "Whole" means the message file and the first lines of its log: a file whose
 // log did not make it would not say to whom the message was delivered already.
+//
+// "Noted" is a message whose first attempt goes on while some of its recipients
+// have been served: it is filed with a line for each of these, so that a crash
+// repeats nothing of them, and those who are still being served as owed. Its log
+// ends in "ongoing" as long as the attempt does (as that of a later attempt, which
+// is noted in the same way). To recovery it is a message like others, but that who
+// has no line is due at once.
 //
 // Resolve flushes what it finds whole (a killed process may have left it in the
 // page cache alone) before the caller's mark says that it is there.
@@ -78,6 +86,7 @@
 // # Order of the writes
 //
 //	File    log, flush; message, flush; flush the directory; then the journal's mark
+//	Note    as File, mark included; then Append for who is served later, and at the end
 //	Append  line, flush
 //	Move    link the log in the new place, flush, remove it from the old, flush;
 //	        the same with the message

@@ -26,6 +26,7 @@ const (
 	Warned    Verb = "warned"   // a delay warning went out
 	Held      Verb = "held"     // moved to hold, or back, and why
 	Released  Verb = "released" //
+	Ongoing   Verb = "ongoing"  // the attempt of the lines before goes on; what it did so far is noted
 	Finished  Verb = "finished" // nothing is owed any more: remove the files
 )
 
@@ -40,7 +41,7 @@ func (v Verb) class() (outcome.Class, bool) {
 		return outcome.Failed, true
 	case Expanded:
 		return outcome.Expanded, true
-	case Reported, Warned, Held, Released, Finished:
+	case Reported, Warned, Held, Released, Ongoing, Finished:
 		return 0, true
 	}
 	return 0, false
