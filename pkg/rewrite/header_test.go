@@ -28,6 +28,26 @@ func rewritten(t testing.TB, set Set, text string) string {
 	return string(out)
 }
 
+// campus is the lookups of TestMatrix: every user keeps his name, and every
+// machine below bar.com is bar.com.
+func campus(lookup, key string) ([]string, bool, error) {
+	switch lookup {
+	case "users":
+		a, err := mailaddr.New(key, "")
+		return []string{a.String()}, err == nil, nil
+	case "domains":
+		return []string{"bar.com"}, key == "pc.bar.com", nil
+	case "machines":
+		a, err := mailaddr.ParseLocalOrMailbox(untrusted.From(key))
+		if err != nil || a.Domain() != "pc.bar.com" {
+			return nil, false, err
+		}
+		a, err = a.WithDomain("bar.com")
+		return []string{a.String(), "second@foo.com"}, true, err
+	}
+	return nil, false, fmt.Errorf("no lookup %s", lookup)
+}
+
 // TestMatrix puts each way to write an address into each source and through
 // each kind of rule. In the texts @OLD@ is the address, @NEW@ what must become of it.
 func TestMatrix(t *testing.T) {
@@ -35,6 +55,11 @@ func TestMatrix(t *testing.T) {
 		"exact":      {Match: "%s@pc.bar.com", To: "*@bar.com"},
 		"glob":       {Match: "*@*.bar.com", To: "{1}@bar.com"},
 		"expression": {Match: `/^(.*)@([^.@]+)\.bar\.com$/`, To: "{1}@bar.com"},
+		// the same by tables that have every machine and every user
+		"lookup of an address":   {Match: "lookup:machines", To: "{lookup:machines:address}"},
+		"lookup of a local part": {Match: "*@*.bar.com", To: "{lookup:users:1}@bar.com"},
+		"lookup of a domain":     {Match: `/^(.*)@(.*\.bar\.com)$/`, To: "*@{lookup:domains:2}"},
+		"match by a lookup":      {Match: "lookup:machines", To: "*@bar.com"},
 	}
 	values := []string{
 		" %s\r\n",
@@ -68,7 +93,7 @@ func TestMatrix(t *testing.T) {
 						continue // such need no pattern that other tests don't have
 					}
 				}
-				set := mustCompile(t, r)
+				set := mustCompile(t, r).Asking(campus)
 				for _, v := range values {
 					name := strings.ToUpper(source[:1]) + source[1:] + ":"
 					around := "X-First: user@pc.bar.com\r\n%sX-Last: user@pc.bar.com\r\n\r\nFrom: user@pc.bar.com\r\n"
@@ -299,7 +324,7 @@ func FuzzRule(f *testing.F) {
 		if err != nil {
 			return
 		}
-		got := applied(t, rules.For(Origin{}), "to", a, nil)
+		got := applied(t, rules.For(Origin{}).Asking(table{"x": {"y"}}.ask), "to", a, nil)
 		if back, err := mailaddr.ParseLocalOrMailbox(untrusted.From(got.String())); err != nil || back != got || a.Domain() != "" && got.Domain() == "" {
 			t.Fatalf("%s became %s, which reads as %s (%v)", a, got, back, err)
 		}
@@ -314,6 +339,8 @@ func TestIdempotentRulesStaySo(t *testing.T) {
 		"names": mustCompile(t, everywhere("/^([a-z])([a-z]+)@bar\\.com$/", "{1}.{2}@bar.com")),
 		"both":  mustCompile(t, everywhere("*@*.bar.com", "{1}@bar.com"), everywhere("*@bar.com", "*@foo.com")),
 		"idn":   mustCompile(t, everywhere("*@*", "*@bücher.example")),
+		// a table whose values it has no key for
+		"table": mustCompile(t, everywhere("lookup:t", "{lookup:t:address}")).Asking(table{"b@c.bar.com": {"ada@foo.com"}, "a@b": {`"x y"@[192.0.2.1]`}}.ask),
 	}
 	rapid.Check(t, func(t *rapid.T) {
 		text := octets().Draw(t, "text")
