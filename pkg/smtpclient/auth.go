@@ -1,7 +1,6 @@
 package smtpclient
 
 import (
-	"encoding/base64"
 	"fmt"
 	"slices"
 	"strings"
@@ -88,20 +87,6 @@ func (s *session) refusedLogin(v ruling, l login) *failure {
 		v.out.Text = untrusted.From(fmt.Sprintf("%d (the server's text is left out, as it has the password in it)", v.out.Code))
 	}
 	return s.refused(v)
-}
-
-func quotes(t untrusted.Text, l login) bool {
-	text := t.ForWire()
-	for _, secret := range []string{
-		l.password,
-		base64.StdEncoding.EncodeToString([]byte(l.password)),
-		base64.StdEncoding.EncodeToString([]byte("\x00" + l.user + "\x00" + l.password)),
-	} {
-		if strings.Contains(text, secret) {
-			return true
-		}
-	}
-	return false
 }
 
 // exposed says why a password may not go over the connection as it is, "" if it

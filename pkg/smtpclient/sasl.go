@@ -13,6 +13,7 @@ import (
 	"github.com/xdg-go/scram"
 
 	"filbert/pkg/smtp"
+	"filbert/pkg/untrusted"
 )
 
 // login is who we say we are to a server.
@@ -178,4 +179,20 @@ type loginClient struct{ sasl.Client }
 // Next answers with the password.
 func (c loginClient) Next([]byte) ([]byte, error) {
 	return c.Client.Next([]byte("Password:"))
+}
+
+// quotes tells whether a text of the server has the password in it, as it is or
+// as it went out.
+func quotes(t untrusted.Text, l login) bool {
+	text := t.ForWire()
+	for _, secret := range []string{
+		l.password,
+		base64.StdEncoding.EncodeToString([]byte(l.password)),
+		base64.StdEncoding.EncodeToString([]byte("\x00" + l.user + "\x00" + l.password)),
+	} {
+		if strings.Contains(text, secret) {
+			return true
+		}
+	}
+	return false
 }

@@ -315,6 +315,7 @@ var encoders = []string{
 	"pkg/untrusted", "pkg/envelope", "pkg/outcome", "pkg/spool", "pkg/mailaddr", "pkg/queueid", "pkg/smtp", "pkg/proto",
 	"pkg/smtpclient/commands.go", // into xtext
 	"pkg/smtpclient/open.go",     // compared with our own name
+	"pkg/smtpclient/sasl.go",     // out of base64; compared with our own password
 	"pkg/pickup/header.go",       // compared with field names
 	"pkg/pickup/dialogue.go",     // qualified, then parsed
 	"pkg/pickup/drain.go",        // into the envelope of a Submission
