@@ -14,7 +14,9 @@ import (
 const (
 	// MaxEntries is how many answers are remembered, some 500 octets each.
 	MaxEntries = 50_000
-	// MaxRunning bounds the call-outs under way in all.
+	// MaxRunning bounds the call-outs under way and those who wait for them in all:
+	// router answers a few hundred questions at a time, and those that need no
+	// call-out must not wait for a flood of those that do.
 	MaxRunning = 200
 	// keepUnsure is how long a server that could not tell is left alone about an
 	// address: it is down, or it greylists, and then to hurry is no use.
@@ -71,7 +73,7 @@ type Memory struct {
 	entries map[key]entry
 	flights map[Question]*flight
 	running map[string]int // by domain
-	total   int
+	total   int            // who calls out, and who waits
 }
 
 // key is an address at a server, or with an empty local part all addresses of a
@@ -137,13 +139,25 @@ func (m *Memory) Ask(ctx context.Context, q Question, now func() time.Time, call
 		m.fly(ctx, q, f, now, probe, call)
 		return f.answer, f.err
 	}
+	if m.total >= MaxRunning {
+		m.mu.Unlock()
+		return Answer{}, ErrBusy
+	}
+	m.total++
 	m.mu.Unlock()
+	defer m.stopWaiting()
 	select {
 	case <-f.done:
 		return f.answer, f.err
 	case <-ctx.Done():
 		return Answer{}, ctx.Err()
 	}
+}
+
+func (m *Memory) stopWaiting() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.total--
 }
 
 // fly makes the call-out. Who began it stays with it, even if nobody waits for him

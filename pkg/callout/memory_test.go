@@ -230,6 +230,31 @@ func TestCallOutGoesOnWhenNobodyWaits(t *testing.T) {
 	})
 }
 
+func TestThoseWhoWaitForACallOutAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := New(Limits{KeepYes: time.Hour, PerDomain: 1})
+		q := Question{Address: mailaddr.MustParse("a@far.example")}
+		release := make(chan struct{})
+		call := func(context.Context, Probe) (Answer, error) {
+			<-release
+			return yes, nil
+		}
+		var wg sync.WaitGroup
+		for range MaxRunning {
+			wg.Go(func() { _, _ = m.Ask(context.Background(), q, time.Now, call) })
+		}
+		synctest.Wait()
+		if _, err := m.Ask(context.Background(), q, time.Now, call); !errors.Is(err, ErrBusy) {
+			t.Errorf("one too many: %v", err)
+		}
+		close(release)
+		wg.Wait()
+		if m.total != 0 || len(m.running) != 0 || len(m.flights) != 0 {
+			t.Errorf("left behind: %d, %v, %d", m.total, m.running, len(m.flights))
+		}
+	})
+}
+
 func TestCallOutsInAllAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := New(Limits{KeepYes: time.Hour, PerDomain: 1})
