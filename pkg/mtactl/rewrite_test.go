@@ -30,16 +30,7 @@ to = "A.N.User@bar.com"
 func rulesInstance(t *testing.T, rules string) string {
 	t.Helper()
 	dir, inst := mustInit(t)
-	f, err := os.OpenFile(inst.ConfigFile(), os.O_APPEND|os.O_WRONLY, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := f.WriteString(rules); err != nil {
-		t.Fatal(err)
-	}
-	if err := f.Close(); err != nil {
-		t.Fatal(err)
-	}
+	appendRules(t, inst, rules)
 	return dir
 }
 
