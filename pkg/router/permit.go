@@ -6,7 +6,6 @@ import (
 	"strings"
 
 	"filbert/pkg/ipc"
-	"filbert/pkg/pattern"
 	"filbert/pkg/proto"
 	"filbert/pkg/settings"
 	"filbert/pkg/untrusted"
@@ -47,39 +46,31 @@ func permitted(s *settings.Settings, caller proto.Service, name string) bool {
 	case proto.Master:
 		return true
 	case proto.SMTPD:
-		return slices.Contains(smtpdLookups(s), name)
-	case proto.Cleanup, proto.SMTPClient:
-		return slices.ContainsFunc(s.Rewrites, func(rw settings.Rewrite) bool {
-			return rw.Match == "lookup:"+name || strings.Contains(rw.To, "{lookup:"+name+":")
-		})
+		// It asks about an address as the rules will make it.
+		return takenBy(s, name) || rewritesAsk(s, name)
+	case proto.Cleanup:
+		// Which domains are ours decides whether domains.syntax counts.
+		return rewritesAsk(s, name) || len(s.Domains.Syntax) > 0 && asks(s.Domains.Local, name)
+	case proto.SMTPClient:
+		return rewritesAsk(s, name)
 	}
 	return false
 }
 
-// smtpdLookups are the lookups of the patterns that say whose mail is taken; and
-// of the rewriting rules, as smtpd asks about an address as it will be.
-func smtpdLookups(s *settings.Settings) []string {
-	lists := [][]string{s.Domains.Local, s.Domains.Relay, s.Domains.Trusted}
-	for i := range s.Listen {
-		lists = append(lists, s.Listen[i].Trusted)
-	}
-	var names []string
-	for _, patterns := range lists {
-		// Which kind they are makes no difference to the lookups among them.
-		for _, p := range patterns {
-			if a, err := pattern.CompileAsking([]string{strings.TrimPrefix(p, "!")}, pattern.LocalParts); err == nil {
-				names = append(names, a.Lookups()...)
-			}
-		}
-	}
-	for i := range s.Rewrites {
-		if name, is := strings.CutPrefix(s.Rewrites[i].Match, "lookup:"); is {
-			names = append(names, name)
-		}
-		if _, rest, is := strings.Cut(s.Rewrites[i].To, "{lookup:"); is {
-			name, _, _ := strings.Cut(rest, ":")
-			names = append(names, name)
-		}
-	}
-	return names
+// takenBy tells whether the patterns that say whose mail is taken ask a lookup.
+func takenBy(s *settings.Settings, name string) bool {
+	return asks(s.Domains.Local, name) || asks(s.Domains.Relay, name) || asks(s.Domains.Trusted, name) ||
+		slices.ContainsFunc(s.Listen, func(l settings.Listen) bool { return asks(l.Trusted, name) })
+}
+
+// rewritesAsk tells whether a rewriting rule asks a lookup.
+func rewritesAsk(s *settings.Settings, name string) bool {
+	return slices.ContainsFunc(s.Rewrites, func(rw settings.Rewrite) bool {
+		return rw.Match == "lookup:"+name || strings.Contains(rw.To, "{lookup:"+name+":") || asks(rw.Clients, name)
+	})
+}
+
+// asks tells whether a list of patterns asks a lookup.
+func asks(patterns []string, name string) bool {
+	return slices.Contains(patterns, "lookup:"+name) || slices.Contains(patterns, "!lookup:"+name)
 }
