@@ -1,6 +1,7 @@
 package lookup
 
 import (
+	"fmt"
 	"path"
 	"strings"
 
@@ -95,6 +96,15 @@ func parseUser(s string) (User, string) {
 		return User{}, "the home behind the colon is no absolute path"
 	}
 	return User{Name: name, Home: home}, ""
+}
+
+// ParseUser reads the right side of a line where it is the value of a lookup.
+func ParseUser(s string) (User, error) {
+	u, problem := parseUser(s)
+	if problem != "" {
+		return User{}, fmt.Errorf("%s: %s", quote(s), problem)
+	}
+	return u, nil
 }
 
 // Find gives the user of an address: by the whole address, then by the local

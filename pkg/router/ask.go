@@ -9,6 +9,7 @@ import (
 	"filbert/pkg/mailaddr"
 	"filbert/pkg/proto"
 	"filbert/pkg/settings"
+	"filbert/pkg/tables"
 )
 
 // tableSet is the lookups of a configuration: a *tables.Set.
@@ -91,12 +92,19 @@ func (noTables) Find(context.Context, string, string) (lookup.Answer, error) {
 func (noTables) Has(string) bool { return false }
 func (noTables) Close()          {}
 
-// openTables opens the lookups.
-func openTables(s *settings.Settings, w World) (tableSet, error) {
+// openTables opens the lookups. A server that is down, or a file that is not
+// there, is no reason not to serve: what asks it waits.
+func openTables(s *settings.Settings, w World, tell func(doing string, err error)) (tableSet, error) {
+	if w.Tables != nil {
+		return w.Tables, nil
+	}
 	if len(s.Lookups) == 0 {
 		return noTables{}, nil
 	}
-	return nil, fmt.Errorf("lookups are not there yet")
+	return tables.OpenAll(s.Lookups, tables.World{
+		Now: w.Now, Passwd: w.Passwd,
+		Complain: func(name string, err error) { tell("reading lookup "+name, err) },
+	})
 }
 
 // secret is find for lookups with passwords: no explanation shows their values.

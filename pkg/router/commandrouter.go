@@ -1,7 +1,6 @@
 package router
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -58,18 +57,4 @@ func orSo(text, instead string) string {
 		return instead
 	}
 	return text
-}
-
-// consult has a program asked, and takes the first line of its answer apart.
-func (q *query) consult(c *proto.ConsultQuery) (verb, rest string, err error) {
-	a, err := q.rules.world.Agents.Consult(q.ctx, c)
-	switch {
-	case err != nil:
-		return "", "", fmt.Errorf("ask the program: %w", err)
-	case a.Trouble != "":
-		return "", "", errors.New(a.Trouble)
-	}
-	line, _, _ := strings.Cut(a.Output.ForReport(), "\n")
-	verb, rest, _ = strings.Cut(strings.TrimSpace(line), " ")
-	return strings.ToLower(verb), strings.TrimSpace(rest), nil
 }

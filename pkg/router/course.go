@@ -155,10 +155,17 @@ func (c *course) edit(q *query, a mailaddr.Address) *envelope.Edit {
 	for _, text := range c.set.HeadersAdd {
 		// A quoted local part may have anything in it that RFC 5321 allows, which
 		// is no line end; that is seen to all the same.
-		e.Add = append(e.Add, strings.Map(noControl, fill(text, a, q)))
+		line := strings.Map(noControl, fill(text, a, q))
+		if len(line) > maxField {
+			line = strings.ToValidUTF8(line[:maxField], "")
+		}
+		e.Add = append(e.Add, line)
 	}
 	return e
 }
+
+// maxField is the longest line of RFC 5322, section 2.1.1.
+const maxField = 998
 
 func noControl(r rune) rune {
 	if r < ' ' && r != '\t' || r == 0x7f {

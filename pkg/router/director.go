@@ -1,7 +1,10 @@
 package router
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
+	"slices"
 	"strings"
 
 	"filbert/pkg/envelope"
@@ -19,6 +22,7 @@ const (
 	declined   decision = iota // not mine: ask the next
 	taken                      // deliver as the leaf says
 	redirected                 // by its children
+	elsewhere                  // by the routers, as if the domain were not local
 	decided                    // failed, deferred or done, as somebody wants it: the verdict
 	unsure                     // it can't tell at the moment: on_defer says what follows the verdict
 )
@@ -64,17 +68,50 @@ func (r *rules) compileDirector(d *director) (err error) {
 	if d.set.Lookup != "" && !r.tables.Has(d.set.Lookup) {
 		return fmt.Errorf("there is no lookup %q", d.set.Lookup)
 	}
+	if d.set.User != "" {
+		r.needPasswd()
+	}
 	switch d.set.Driver {
 	case "aliasfile":
 		d.driver = newAliasFile(r, d)
+	case "forwardfile":
+		d.driver = newForwardFile(r, d)
 	case "user":
 		d.driver, err = newUsers(r, d)
+	case "virtual":
+		d.driver = newVirtual(r, d)
+	case "list":
+		d.driver, err = newMailingList(r, d)
+	case "relocated":
+		d.driver = newRelocated(r, d)
+	case "command":
+		d.driver = &commandDirector{r, d}
+	case "accept":
+		d.driver = &acceptor{r, d}
 	case "smartuser":
 		d.driver, err = newSmartUser(d)
+	case "route":
+		d.driver = toRouters{}
 	default:
 		err = fmt.Errorf("driver %q is not known", d.set.Driver)
 	}
 	return err
+}
+
+// warn notes that a file cannot be used at the start.
+func (r *rules) warn(path string, err error, optional bool) {
+	if err != nil && !(optional && errors.Is(err, fs.ErrNotExist)) {
+		r.warnings = append(r.warnings, fmt.Errorf("read %s: %w", path, err))
+	}
+}
+
+// unreadable is what a director says while its file cannot be used.
+func (d *director) unreadable(err error) said {
+	if d.set.Optional && errors.Is(err, fs.ErrNotExist) {
+		return said{why: "there is no file " + d.set.File}
+	}
+	return said{decision: unsure, verdict: outcome.Defer(outcome.Internal, statusConfig,
+		"director %s: %s", d.set.Name, untrusted.From(err.Error()).ForTerminal())}
 }
 
 // candidate is a local part to look for: the whole one, or what stands before
@@ -138,6 +175,40 @@ func (n *node) descends(a mailaddr.Address) bool {
 		}
 	}
 	return false
+}
+
+// forwarded is how often an address stands in the lineage of what its own
+// forward file made of it, and what \name means: an alias that names its own
+// ancestor puts it there once, and leaves the forward file its turn.
+const forwarded = 2
+
+// times counts an address among n's ancestors.
+func (n *node) times(a mailaddr.Address) int {
+	count := 0
+	for _, up := range n.rcpt.Lineage {
+		if sameLocal(up, a) {
+			count++
+		}
+	}
+	return count
+}
+
+// marked is a lineage in which an address stands a number of times, as far as
+// there is room. It is a copy: siblings share theirs.
+func marked(lineage []mailaddr.Address, a mailaddr.Address, times int) []mailaddr.Address {
+	out := slices.Clone(lineage)
+	for _, up := range lineage {
+		if sameLocal(up, a) {
+			times--
+		}
+	}
+	for again := false; times > 0 && len(out) < envelope.MaxLineage; times-- {
+		if again && len(out) == envelope.MaxLineage-1 {
+			break // the place that is left is one for a step, not for a mark
+		}
+		out, again = append(out, a), true
+	}
+	return out
 }
 
 // sameLocal compares local addresses: our own local parts do not mind case.

@@ -13,8 +13,10 @@ import (
 
 // seenKey is what is expanded once in a tree.
 type seenKey struct {
-	addr   mailaddr.Address
-	exempt bool // an alias of its own ancestors: only other directors are asked
+	addr mailaddr.Address
+	// exempt: how often it is among its own ancestors, up to two. Then fewer
+	// directors are asked.
+	exempt int
 }
 
 // expand grows the tree of one recipient, depth first, without recursion: how
@@ -23,10 +25,7 @@ func (q *query) expand(root node) {
 	mark := len(q.leaves)
 	stack := []node{root}
 	seen := map[seenKey]bool{}
-	limit := min(q.rules.settings.Limits.Expansion, envelope.MaxRecipients)
-	if limit <= 0 {
-		limit = envelope.MaxRecipients
-	}
+	limit := q.expansionLimit()
 	for pushed := 1; len(stack) > 0; {
 		n := stack[len(stack)-1]
 		stack = stack[:len(stack)-1]
@@ -67,7 +66,7 @@ func (q *query) step(n *node, seen map[seenKey]bool) []node {
 		q.verdict(n, outcome.Fail(outcome.Loop, statusLoop, "aliases nested more than %d deep: %s", envelope.MaxLineage, chain(n)))
 		return nil
 	}
-	k := seenKey{addr: lowered(n.addr), exempt: n.descends(n.addr)}
+	k := seenKey{addr: lowered(n.addr), exempt: min(n.times(n.addr), forwarded)}
 	if seen[k] {
 		q.trace.address(n.addr.String())
 		q.trace.at(n.depth + 1)
@@ -107,7 +106,7 @@ func (q *query) direct(n *node) []node {
 		if next == ask {
 			s := d.driver.direct(q, n)
 			switch s.decision {
-			case taken, redirected, decided:
+			case taken, redirected, decided, elsewhere:
 				return q.directed(n, d, &s)
 			case declined:
 				next = d.declined(q, s.why)
@@ -144,6 +143,15 @@ func (q *query) directed(n *node, d *director, s *said) []node {
 			}
 		}
 		return s.children
+	}
+	if s.decision == elsewhere {
+		q.trace.step(d.step("took", s.why))
+		n.rcpt.Edit = n.rcpt.Edit.Then(d.edit(q, n.addr))
+		if to := d.report(q); to != nil {
+			n.rcpt.ErrorsTo = to
+		}
+		q.await(n)
+		return nil
 	}
 	did := "took"
 	if s.verdict.Class != outcome.Delivered {
@@ -222,7 +230,7 @@ const maxChain = 5
 
 // chain is how an address was come to, for people.
 func chain(n *node) string {
-	all := n.lineage()
+	all := slices.CompactFunc(slices.Clone(n.lineage()), sameLocal)
 	var words []string
 	for i, a := range all {
 		if i >= maxChain && i < len(all)-maxChain {

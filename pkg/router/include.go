@@ -61,6 +61,10 @@ type opened struct {
 // flatten puts what files hold in the place of their :include:. It is whole or
 // an error: a list without some of its members is not that list.
 func (in *includes) flatten(path string, items []aliases.Item) ([]aliases.Item, error) {
+	return flatten(path, items, in.get)
+}
+
+func flatten(path string, items []aliases.Item, get func(path string) ([]aliases.Item, error)) ([]aliases.Item, error) {
 	plain := true
 	for i := range items {
 		plain = plain && items[i].Kind != aliases.Include
@@ -88,7 +92,7 @@ func (in *includes) flatten(path string, items []aliases.Item) ([]aliases.Item, 
 		if len(stack) > maxIncludeDepth {
 			return nil, fmt.Errorf("included more than %d deep: %s", maxIncludeDepth, nesting(stack, file))
 		}
-		members, err := in.get(file)
+		members, err := get(file)
 		if err != nil {
 			return nil, fmt.Errorf(":include:%s: %w", it.Text, withoutPath(err))
 		}

@@ -39,8 +39,11 @@ type query struct {
 	verify proto.Verify
 	trace  *trace
 
-	mu    sync.Mutex // of asked: domains are routed side by side
+	mu    sync.Mutex // of asked and consulted: domains are routed side by side
 	asked map[string]remembered
+	// consulted are the programs' answers.
+	consulted map[proto.ConsultQuery]consulted
+	forwards  map[proto.ForwardQuery]*proto.ForwardAnswer // of the directors, who are asked in turn
 
 	leaves []proto.Leaf
 	// remote are the leaves that wait for their domain: indexes of leaves, by what
@@ -59,6 +62,9 @@ func (r *rules) answer(ctx context.Context, m *proto.RouteQuery) *proto.RouteAns
 	}
 	q.routeRemote()
 	leaves := unique(q.leaves, m.Recipients)
+	if m.Verify == proto.VerifyCallout {
+		r.verifyLeaves(ctx, r.world.Callouts, r.world.Agents, leaves, q.trace)
+	}
 	return &proto.RouteAnswer{Leaves: leaves, Trace: q.trace.all()}
 }
 

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"filbert/pkg/callout"
 	"filbert/pkg/mailaddr"
 	"filbert/pkg/pattern"
 	"filbert/pkg/resolve"
@@ -27,6 +28,10 @@ type World struct {
 	GID     uint32
 	Now     func() time.Time
 	Chance  route.Chance
+	// Tables answer for the lookups: nil = those of the configuration.
+	Tables tableSet
+	// Callouts is the memory of call-outs, which outlives rules.
+	Callouts *callout.Memory
 	// Agents do what this process can't: nil = those of the suite.
 	Agents Agents
 	// Tell reports what an administrator has to mend.
@@ -66,7 +71,7 @@ func compile(s *settings.Settings, w World) (*rules, error) {
 		local = []string{s.Hostname, "localhost"}
 	}
 	var err error
-	if r.tables, err = openTables(s, w); err != nil {
+	if r.tables, err = openTables(s, w, r.tell); err != nil {
 		return nil, err
 	}
 	if r.local, err = r.compileAsking(local, pattern.Domains); err != nil {

@@ -86,6 +86,8 @@ func newUsers(r *rules, d *director) (directs, error) {
 		})
 		r.warn(d.set.File, err, d.set.Optional)
 		return &tableUsers{r, d, f}, nil
+	case "lookup":
+		return &lookupUsers{r, d}, nil
 	}
 	return nil, fmt.Errorf("users %q is not known", d.set.Users)
 }
@@ -111,6 +113,7 @@ func (s *systemUsers) direct(q *query, n *node) said {
 
 // mailbox takes an address for a user.
 func (d *director) mailbox(u proto.User, detail, why string) said {
+	u.Group = d.set.Group
 	return said{decision: taken, why: why, leaf: proto.Leaf{Transport: d.set.Transport, User: &u, Detail: detail}}
 }
 
@@ -134,23 +137,32 @@ func (t *tableUsers) direct(q *query, n *node) said {
 
 // user makes the leaf of a line of the table.
 func (t *tableUsers) user(u lookup.User, detail string, addr mailaddr.Address) said {
-	where := fmt.Sprintf("%s:%d", t.director.set.File, u.Line)
-	in := &t.rules.settings.Instance
-	if !in.Separate {
+	return t.director.virtualUser(t.rules, u, detail, fmt.Sprintf("%s:%d", t.director.set.File, u.Line), addr)
+}
+
+// virtualUser makes the leaf of a user whom a table or lookup names.
+func (d *director) virtualUser(r *rules, u lookup.User, detail, where string, addr mailaddr.Address) said {
+	acct, err := r.accountOf(u)
+	if err != nil {
+		return said{decision: decided, verdict: outcome.Defer(outcome.Internal, statusConfig,
+			"%s: user %s for %s: %s", where, u.Name, addr, untrusted.From(err.Error()).ForTerminal())}
+	}
+	return d.mailbox(acct, detail, where)
+}
+
+// accountOf is the account of a user whom a table or lookup names.
+func (r *rules) accountOf(u lookup.User) (proto.User, error) {
+	if in := &r.settings.Instance; !in.Separate {
 		// Everything runs as the caller here, and the names are only names.
 		home := u.Home
 		if home == "" {
 			home = filepath.Join(in.Mail, u.Name)
 		}
-		return t.director.mailbox(proto.User{Name: u.Name, UID: t.rules.world.UID, GID: t.rules.world.GID, Home: home}, detail, where)
+		return proto.User{Name: u.Name, UID: r.world.UID, GID: r.world.GID, Home: home}, nil
 	}
-	acct, err := t.rules.account(u.Name)
-	if err != nil {
-		return said{decision: decided, verdict: outcome.Defer(outcome.Internal, statusConfig,
-			"%s: user %s for %s: %s", where, u.Name, addr, untrusted.From(err.Error()).ForTerminal())}
-	}
-	if u.Home != "" {
+	acct, err := r.account(u.Name)
+	if err == nil && u.Home != "" {
 		acct.Home = u.Home
 	}
-	return t.director.mailbox(acct, detail, where)
+	return acct, err
 }
