@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
 	"filbert/pkg/pattern"
 	"filbert/pkg/settings"
@@ -111,6 +112,9 @@ func (c *checker) smarthost(path string, r *settings.Router) {
 	}
 }
 
+// maxProgramTime bounds a program that is asked where mail goes.
+const maxProgramTime = time.Minute
+
 // programOf checks the command of a command director or router.
 func (c *checker) programOf(path string, command []string, timeout settings.Duration, allowed ...string) {
 	if len(command) == 0 {
@@ -125,6 +129,9 @@ func (c *checker) programOf(path string, command []string, timeout settings.Dura
 	}
 	if c.isSet(path + ".timeout") {
 		c.longerThan0(path+".timeout", timeout)
+		if timeout.D() > maxProgramTime {
+			c.bad(path+".timeout", fmt.Sprintf("is %s; the most is %s", timeout, settings.Duration(maxProgramTime)), "who asks where mail goes does not wait longer")
+		}
 	}
 }
 

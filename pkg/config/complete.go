@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"filbert/pkg/mailaddr"
 	"filbert/pkg/pattern"
@@ -105,7 +106,6 @@ func (c *checker) completeDirector(d *settings.Director) {
 	if d.Name == "" {
 		d.Name = d.Driver
 	}
-	d.File = c.inEtc(d.File)
 	switch d.Driver {
 	case "user":
 		if d.Transport == "" {
@@ -113,17 +113,32 @@ func (c *checker) completeDirector(d *settings.Director) {
 		}
 		if d.Users == "" {
 			d.Users = "system"
-			if d.File != "" {
+			switch {
+			case d.Lookup != "":
+				d.Users = "lookup"
+			case d.File != "":
 				d.Users = "table"
 			}
 		}
-	case "aliasfile":
+	case "forwardfile":
+		if d.File == "" {
+			d.File = ".forward"
+		}
+	case "command":
+		if d.Timeout == 0 {
+			d.Timeout = settings.Duration(10 * time.Second)
+		}
+	}
+	if contains(targetDirectors, d.Driver) {
 		if d.PipeTransport == "" {
 			d.PipeTransport = "pipe"
 		}
 		if d.FileTransport == "" {
 			d.FileTransport = "file"
 		}
+	}
+	if d.Driver != "forwardfile" { // whose files are in the homes of the users
+		d.File = c.inEtc(d.File)
 	}
 }
 

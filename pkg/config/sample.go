@@ -46,7 +46,7 @@ var examples = map[string]string{
 	"director.senders":                `["*@partner.example"]`,
 	"director.clients":                `["192.0.2.0/24"]`,
 	"director.listeners":              `["mx"]`,
-	"director.source":                 `["local"]`,
+	"director.source":                 `["smtp", "local"]`,
 	"director.larger_than":            `"10 MB"`,
 	"director.smaller_than":           `"20 MB"`,
 	"director.if_lookup":              `"cancelled"`,
