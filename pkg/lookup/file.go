@@ -31,6 +31,12 @@ type Source[T any] struct {
 	MaxSize int64
 	// Parse makes the value. name is Path, for messages.
 	Parse func(name string, data []byte) (T, error)
+	// Take, if set, is called instead of Parse with the open file, which it keeps
+	// when it gives no error: for files that are not read as a whole.
+	Take func(name string, f *os.File, size int64) (T, error)
+	// Drop, if set, is called with each value that is in force no longer; another
+	// goroutine may still have it from Get.
+	Drop func(T)
 	// Fit, if set, says why a file must not be used, by its owner and mode.
 	Fit func(fs.FileInfo) error
 	// Complain is told once about each version that was not taken while an
@@ -46,6 +52,7 @@ type File[T any] struct {
 
 	mu      sync.Mutex // held while a new version is read
 	refused stamp      // the last version that was complained about
+	closed  bool
 }
 
 // version is what was made of the file at one time, or why nothing was.
@@ -80,10 +87,26 @@ func (f *File[T]) Reload() error {
 	v := f.read()
 	old := f.current.Load()
 	if v.err == nil || old == nil || old.err != nil || errors.Is(v.err, fs.ErrNotExist) {
-		f.current.Store(v)
+		f.replace(v)
 	}
 	f.refused = stamp{}
 	return v.err
+}
+
+// replace puts a version in force.
+func (f *File[T]) replace(v *version[T]) {
+	old := f.current.Swap(v)
+	if old != nil && old.err == nil && f.src.Drop != nil {
+		f.src.Drop(old.value)
+	}
+}
+
+// Close drops the value in force; Get gives an error from then on.
+func (f *File[T]) Close() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.closed = true
+	f.replace(&version[T]{err: fmt.Errorf("read %s: %w", f.src.Path, fs.ErrClosed)})
 }
 
 // Get is the value in force at the time now; it first looks whether there is a
@@ -106,7 +129,7 @@ func (f *File[T]) refresh(now time.Time) {
 	defer f.mu.Unlock()
 	old := f.current.Load()
 	s := stampOf(f.src.Path)
-	if s == old.stamp || s == f.refused {
+	if f.closed || s == old.stamp || s == f.refused {
 		return
 	}
 	if age := now.UnixNano() - s.mtime; !s.missing && age >= 0 && age < int64(settle) {
@@ -114,7 +137,7 @@ func (f *File[T]) refresh(now time.Time) {
 	}
 	v := f.read()
 	if v.err == nil || old.err != nil {
-		f.current.Store(v)
+		f.replace(v)
 		return
 	}
 	f.refused = s
@@ -126,6 +149,10 @@ func (f *File[T]) refresh(now time.Time) {
 // read makes a version of the file as it is.
 func (f *File[T]) read() *version[T] {
 	v := &version[T]{stamp: stampOf(f.src.Path)}
+	if f.src.Take != nil {
+		f.take(v)
+		return v
+	}
 	data, after, err := readFile(f.src.Path, f.src.MaxSize, f.src.Fit)
 	switch {
 	case err != nil:
@@ -138,6 +165,24 @@ func (f *File[T]) read() *version[T] {
 		v.value, v.err = f.src.Parse(f.src.Path, data)
 	}
 	return v
+}
+
+// take is read for a file that stays open.
+func (f *File[T]) take(v *version[T]) {
+	in, info, err := openFile(f.src.Path, f.src.MaxSize, f.src.Fit)
+	if err != nil {
+		v.err = err
+		return
+	}
+	if makeStamp(info) != v.stamp {
+		v.err = fmt.Errorf("read %s: %w: it changed meanwhile", f.src.Path, ErrUnfit)
+		v.stamp = stamp{}
+	} else {
+		v.value, v.err = f.src.Take(f.src.Path, in, info.Size())
+	}
+	if v.err != nil {
+		in.Close()
+	}
 }
 
 func stampOf(path string) stamp {
@@ -162,27 +207,38 @@ func ReadFile(path string, maxSize int64) ([]byte, error) {
 	return data, err
 }
 
-func readFile(path string, maxSize int64, fit func(fs.FileInfo) error) ([]byte, stamp, error) {
+// openFile opens a regular file of bounded size that is fit to be read.
+func openFile(path string, maxSize int64, fit func(fs.FileInfo) error) (*os.File, fs.FileInfo, error) {
 	// Without O_NONBLOCK the opening of a named pipe would wait for a writer.
 	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK|syscall.O_NOCTTY, 0)
+	if err != nil {
+		return nil, nil, err
+	}
+	info, err := f.Stat()
+	switch {
+	case err != nil:
+	case !info.Mode().IsRegular():
+		err = fmt.Errorf("read %s: %w: it is no regular file", path, ErrUnfit)
+	case info.Size() > maxSize:
+		err = fmt.Errorf("read %s: %w: it has more than %d bytes", path, ErrUnfit, maxSize)
+	case fit != nil:
+		if err = fit(info); err != nil {
+			err = fmt.Errorf("read %s: %w: %w", path, ErrUnfit, err)
+		}
+	}
+	if err != nil {
+		f.Close()
+		return nil, nil, err
+	}
+	return f, info, nil
+}
+
+func readFile(path string, maxSize int64, fit func(fs.FileInfo) error) ([]byte, stamp, error) {
+	f, info, err := openFile(path, maxSize, fit)
 	if err != nil {
 		return nil, stamp{}, err
 	}
 	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, stamp{}, err
-	}
-	switch {
-	case !info.Mode().IsRegular():
-		return nil, stamp{}, fmt.Errorf("read %s: %w: it is no regular file", path, ErrUnfit)
-	case info.Size() > maxSize:
-		return nil, stamp{}, fmt.Errorf("read %s: %w: it has more than %d bytes", path, ErrUnfit, maxSize)
-	case fit != nil:
-		if err := fit(info); err != nil {
-			return nil, stamp{}, fmt.Errorf("read %s: %w: %w", path, ErrUnfit, err)
-		}
-	}
 	data := make([]byte, info.Size())
 	n, err := io.ReadFull(f, data)
 	if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {

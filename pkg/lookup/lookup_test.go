@@ -179,7 +179,11 @@ Capital:x:1006:7::/home/Capital:/bin/sh`))
 		"Capital": "{Capital 1006 7 /home/Capital} true", "capital": "{ 0 0 } false", "bob": "{ 0 0 } false", "": "{ 0 0 } false",
 	} {
 		a, ok := p.Find(name)
-		if got := fmt.Sprint(a, ok); got != want {
+		if got := fmt.Sprint(struct {
+			Name     string
+			UID, GID uint32
+			Home     string
+		}{a.Name, a.UID, a.GID, a.Home}, ok); got != want {
 			t.Errorf("%s: got %s, want %s", name, got, want)
 		}
 	}

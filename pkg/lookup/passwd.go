@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"strconv"
 	"strings"
+
+	"filbert/pkg/mailaddr"
 )
 
 // MaxPasswd bounds the password file: half a million users.
@@ -14,6 +16,8 @@ type Account struct {
 	Name     string
 	UID, GID uint32
 	Home     string
+	FullName string // of the field for comments (gecos), up to its first comma
+	Shell    string
 }
 
 // Passwd is the password file (passwd(5)). We read it ourselves: the system
@@ -44,7 +48,7 @@ func ParsePasswd(_ string, data []byte) (*Passwd, error) {
 			continue
 		}
 		if _, twice := p.byName[f[0]]; !twice {
-			p.byName[f[0]] = Account{Name: f[0], UID: uint32(uid), GID: uint32(gid), Home: f[5]}
+			p.byName[f[0]] = Account{Name: f[0], UID: uint32(uid), GID: uint32(gid), Home: f[5], FullName: fullName(f[0], f[4]), Shell: f[6]}
 		}
 	}
 	return p, nil
@@ -62,3 +66,59 @@ func (p *Passwd) Find(name string) (Account, bool) {
 
 // Len is the number of accounts.
 func (p *Passwd) Len() int { return len(p.byName) }
+
+// fullName is the name in the field for comments; & there stands for the
+// account's name with a capital (finger(1) began it).
+func fullName(account, gecos string) string {
+	name, _, _ := strings.Cut(gecos, ",")
+	if strings.Contains(name, "&") {
+		name = strings.ReplaceAll(name, "&", strings.ToUpper(account[:1])+account[1:])
+	}
+	return strings.TrimSpace(name)
+}
+
+// AccountAttributes are what a table of the accounts can give of one.
+//
+//	user         name:home, as a line of a table of users has it
+//	name         the account's name
+//	home         its home directory
+//	uid, gid     its numbers
+//	shell        its shell
+//	full_name    the full name: "A. N. User"
+//	dotted_name  the full name as a local part: "A.N.User"; none if it can't be one
+func AccountAttributes() []string {
+	return []string{"user", "name", "home", "uid", "gid", "shell", "full_name", "dotted_name"}
+}
+
+// Attribute gives one of them, "" where there is none.
+func (a Account) Attribute(name string) string {
+	switch name {
+	case "user":
+		return a.Name + ":" + a.Home
+	case "name":
+		return a.Name
+	case "home":
+		return a.Home
+	case "uid":
+		return strconv.FormatUint(uint64(a.UID), 10)
+	case "gid":
+		return strconv.FormatUint(uint64(a.GID), 10)
+	case "shell":
+		return a.Shell
+	case "full_name":
+		return a.FullName
+	case "dotted_name":
+		return dotted(a.FullName)
+	}
+	return ""
+}
+
+// dotted joins the words of a name with single dots.
+func dotted(name string) string {
+	words := strings.FieldsFunc(name, func(r rune) bool { return r == ' ' || r == '.' || r == '\t' })
+	local := strings.Join(words, ".")
+	if a, err := mailaddr.New(local, ""); err != nil || a.String() != local {
+		return ""
+	}
+	return local
+}
