@@ -142,7 +142,7 @@ func (s *site) install() error {
 const configText = `hostname = "mail.root.test"
 
 [domains]
-local = ["root.test", "mbox.test"]
+local = ["root.test", "mbox.test", "forward.test"]
 
 [[listen]]
 name = "mx"
@@ -169,6 +169,13 @@ driver = "user"
 domains = ["mbox.test"]
 users = "system"
 transport = "mbox"
+
+[[director]]
+name = "forward"
+driver = "forwardfile"
+domains = ["forward.test"]
+allow_pipes = true
+allow_includes = true
 
 [[director]]
 name = "users"
