@@ -13,7 +13,7 @@ import (
 const survivals = 8
 
 func (w *world) clone() *world {
-	return &world{acked: maps.Clone(w.acked), delivered: maps.Clone(w.delivered)}
+	return &world{acked: maps.Clone(w.acked), delivered: maps.Clone(w.delivered), noted: maps.Clone(w.noted)}
 }
 
 // cutLife lives on f until the power goes at operation at, and says whether it

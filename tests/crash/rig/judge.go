@@ -17,6 +17,9 @@ type Verdict struct {
 	silent     int // messages that arrived without having been acknowledged
 	Duplicates int
 	excuses    map[string]int // duplicates by the process that was killed
+	// ages is how long before the kill those were served who were served again by
+	// the same message: what is young was lost in the moment of the kill.
+	ages []time.Duration
 }
 
 // Violation is one broken promise, with the words to look for in the log.
@@ -30,7 +33,7 @@ type recipient struct{ token, rcpt string }
 
 // Excuse says what explains that a recipient got a message once more, "" if
 // nothing does.
-type Excuse func(a *Attempt, before, after Copy) string
+type Excuse func(a *Attempt, before, after Copy) (why string, at time.Time)
 
 // Judge holds what arrived against what was promised. It is pure.
 func Judge(attempts []*Attempt, copies []Copy, excuse Excuse) *Verdict {
@@ -107,13 +110,16 @@ func (v *Verdict) several(a *Attempt, list []Copy, excuse Excuse) {
 			v.excuses["the remote server did not say that it had taken it"]++
 			continue
 		}
-		why := excuse(a, before, c)
+		why, at := excuse(a, before, c)
 		if why == "" {
 			v.broken(fmt.Sprintf("%s: <%s> got another copy %s after the first, and no kill explains it",
 				a.token, c.rcpt, c.at.Sub(before.at).Round(time.Millisecond)), a.token, before.id, c.id)
 			continue
 		}
 		v.excuses[why]++
+		if before.id == c.id {
+			v.ages = append(v.ages, max(0, at.Sub(before.at)))
+		}
 	}
 }
 
@@ -130,10 +136,10 @@ const (
 // ByKills excuses with a kill after which nobody could know any more that the
 // first copy had been made.
 func ByKills(kills []Killed) Excuse {
-	return func(a *Attempt, before, after Copy) string { return guilty(a, before, after, kills) }
+	return func(a *Attempt, before, after Copy) (string, time.Time) { return guilty(a, before, after, kills) }
 }
 
-func guilty(a *Attempt, before, after Copy, kills []Killed) string {
+func guilty(a *Attempt, before, after Copy, kills []Killed) (why string, at time.Time) {
 	names := []string{"master", "dispatch", "local-deliver", "local-child"}
 	if after.kind == toRemote {
 		names = []string{"master", "dispatch", "smtp-client"}
@@ -152,10 +158,10 @@ func guilty(a *Attempt, before, after Copy, kills []Killed) string {
 	}
 	for _, k := range kills {
 		if k.At.After(since.Add(-clocks)) && k.At.Before(after.at.Add(clocks)) && slices.Contains(names, k.Name) {
-			return "the end of " + k.Name
+			return "the end of " + k.Name, k.At
 		}
 	}
-	return ""
+	return "", time.Time{}
 }
 
 // idOf is the queue id in "... queued as ID".
@@ -177,6 +183,11 @@ func (v *Verdict) String() string {
 	sort.Slice(names, func(i, j int) bool { return v.excuses[names[i]] > v.excuses[names[j]] })
 	for _, n := range names {
 		fmt.Fprintf(&b, "\n      %5d: %s", v.excuses[n], n)
+	}
+	if n := len(v.ages); n > 0 {
+		slices.Sort(v.ages)
+		fmt.Fprintf(&b, "\n      served again who was served before the kill for %s (median), %s (nine of ten), %s (longest)",
+			v.ages[n/2].Round(time.Millisecond), v.ages[n*9/10].Round(time.Millisecond), v.ages[n-1].Round(time.Millisecond))
 	}
 	return b.String()
 }

@@ -117,6 +117,13 @@ func (s *Sink) keep(t Taken) {
 	s.list = append(s.list, t)
 }
 
+// Some messages the sink takes only after a while, as busy servers do: whoever else
+// the message is for has it long before.
+const (
+	slowPermille = 50
+	slowness     = 3 * time.Second
+)
+
 var errDrop = errors.New("dropped on purpose")
 
 // guest is one connection to the sink.
@@ -204,6 +211,8 @@ func (g *guest) data() error {
 		return g.say("451 4.3.0 not now")
 	case g.s.chance(10):
 		return errDrop
+	case g.s.chance(slowPermille):
+		time.Sleep(slowness)
 	}
 	t := Taken{to: g.to, text: text, unsaid: g.s.chance(5), at: time.Now()}
 	g.to = nil
