@@ -33,6 +33,9 @@ type mute struct{}
 // Printf says nothing.
 func (mute) Printf(context.Context, string, ...any) {}
 
+// errNoType is added to what went wrong before there was a type.
+var errNoType = errors.New("the type of the key is not known")
+
 // table is a database of keys on servers.
 type table struct {
 	question lookup.Question
@@ -146,9 +149,9 @@ func find(ctx context.Context, c *redis.Client, name string) (lookup.Answer, err
 func fetch(ctx context.Context, c *redis.Client, name string) (values []string, found bool, err error) {
 	p := c.Pipeline()
 	kind, text := p.Type(ctx, name), p.GetRange(ctx, name, 0, lookup.MaxValue)
-	_, _ = p.Exec(ctx) // each has its own error
-	if err := kind.Err(); err != nil {
-		return nil, false, err
+	// Each has an error of its own, but for what came before them, as a login.
+	if _, err := p.Exec(ctx); kind.Val() == "" {
+		return nil, false, errors.Join(kind.Err(), err, errNoType)
 	}
 	switch kind.Val() {
 	case "none":

@@ -13,13 +13,9 @@ import (
 	"sync"
 	"testing"
 
-	"go.uber.org/goleak"
-
 	"filbert/pkg/lookup"
 	"filbert/pkg/settings"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const query = "SELECT v, w FROM t WHERE k={key} ORDER BY n"
 

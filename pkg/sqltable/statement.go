@@ -94,7 +94,7 @@ func (d dialect) quoted(s string) (int, error) {
 		}
 		return i + 4, nil
 	case d.dollars && s[0] == '$':
-		return dollarQuoted(s)
+		return d.dollarQuoted(s)
 	}
 	return 0, nil
 }
@@ -109,14 +109,14 @@ func (d dialect) inQuotes(s string) (int, error) {
 		case i+1 < len(s) && s[i+1] == quote:
 			i++ // doubled, it stands for itself
 		default:
-			return i + 1, noPlaceIn(s[1:i])
+			return i + 1, d.noPlaceIn(s[1:i])
 		}
 	}
 	return 0, fmt.Errorf("a %c in the query is never closed", quote)
 }
 
 // dollarQuoted reads PostgreSQL's $tag$text$tag$.
-func dollarQuoted(s string) (int, error) {
+func (d dialect) dollarQuoted(s string) (int, error) {
 	end := strings.IndexByte(s[1:], '$')
 	if end < 0 {
 		return 0, nil
@@ -130,17 +130,21 @@ func dollarQuoted(s string) (int, error) {
 	if n < 0 {
 		return 0, fmt.Errorf("a %s in the query is never closed", tag)
 	}
-	return n + 2*len(tag), noPlaceIn(s[len(tag) : len(tag)+n])
+	return n + 2*len(tag), d.noPlaceIn(s[len(tag) : len(tag)+n])
 }
 
 func notInName(r rune) bool {
 	return !(r == '_' || r >= '0' && r <= '9' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= 0x80)
 }
 
-func noPlaceIn(text string) error {
+func (d dialect) noPlaceIn(text string) error {
 	for _, word := range []string{"{key}", "{local_part}", "{domain}"} {
 		if strings.Contains(text, word) {
-			return fmt.Errorf("the query has %s inside quotes: leave out the quotes, it is bound as a parameter (with more text: concat('x', %s))", word, word)
+			more := "'text' || " + word
+			if d.backslashes {
+				more = "concat('text', " + word + ")"
+			}
+			return fmt.Errorf("the query has %s inside quotes: leave out the quotes, it is bound as a parameter (with more text: %s)", word, more)
 		}
 	}
 	return nil
