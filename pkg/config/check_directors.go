@@ -11,7 +11,7 @@ import (
 
 // Drivers of directors, by what they have in common.
 var (
-	directorDrivers = []string{"aliasfile", "forwardfile", "user", "virtual", "list", "relocated", "command", "accept", "smartuser"}
+	directorDrivers = []string{"aliasfile", "forwardfile", "user", "virtual", "list", "relocated", "command", "accept", "smartuser", "route"}
 	fileDirectors   = []string{"aliasfile", "forwardfile", "user", "virtual", "list", "relocated"}
 	targetDirectors = []string{"aliasfile", "forwardfile", "virtual"}
 	takingDirectors = []string{"aliasfile", "user", "virtual", "command", "accept"}

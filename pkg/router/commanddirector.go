@@ -1,6 +1,7 @@
 package router
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
@@ -63,8 +64,13 @@ func (c *commandDirector) redirect(q *query, n *node, text string) said {
 	}
 	children := make([]node, 0, len(words))
 	for _, w := range words {
-		a, err := mailaddr.ParseLocalOrMailbox(untrusted.From(strings.TrimSpace(w)))
-		if err == nil && a.Domain() == "" {
+		w = strings.TrimSpace(w)
+		a, err := mailaddr.ParseLocalOrMailbox(untrusted.From(w))
+		switch {
+		case err != nil || a.Domain() != "":
+		case strings.ContainsRune("|/", rune(w[0])): // a name may begin so, and nobody means one
+			err = errors.New("commands and files can stand in alias files only")
+		default:
 			a, err = a.WithDomain(n.addr.Domain())
 		}
 		if err != nil {

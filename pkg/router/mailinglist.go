@@ -158,7 +158,7 @@ const maxLocal = 64
 func (l *mailingList) identify(list mailaddr.Address) *envelope.Edit {
 	for _, field := range l.director.set.HeadersAdd {
 		if name, _, _ := strings.Cut(field, ":"); strings.EqualFold(name, "list-id") {
-			return nil
+			return &envelope.Edit{Remove: []string{"list-id"}}
 		}
 	}
 	domain, err := list.ASCIIDomain()

@@ -41,6 +41,8 @@ type lab struct {
 	dns *resolvetest.Server
 	now time.Time
 	mu  sync.Mutex
+	tables fakeTables
+	agents *fakeAgents
 	// told is what the administrator was told.
 	told []string
 
@@ -99,7 +101,7 @@ func (l *lab) write(name, text string) {
 func (l *lab) start() *lab {
 	l.t.Helper()
 	l.suite = servicetest.New(l.t, l.set, nil)
-	l.daemon = router.New(router.World{
+	w := router.World{
 		Passwd: filepath.Join(l.dir, "passwd"),
 		Addrs:  []netip.Addr{netip.MustParseAddr("192.0.2.99"), netip.MustParseAddr("127.0.0.1")},
 		Now: func() time.Time {
@@ -113,7 +115,14 @@ func (l *lab) start() *lab {
 			defer l.mu.Unlock()
 			l.told = append(l.told, doing+": "+err.Error())
 		},
-	})
+	}
+	if l.tables != nil {
+		w.Tables = l.tables
+	}
+	if l.agents != nil {
+		w.Agents = l.agents
+	}
+	l.daemon = router.New(w)
 	l.process = l.suite.Start(proto.Router, l.daemon)
 	l.client = l.suite.Client(string(proto.Dispatch), proto.Router, ipc.ClientOptions{})
 	return l
