@@ -75,6 +75,9 @@ func (r *Router) Open(p *service.Process) error {
 	if w.Agents == nil {
 		w.Agents = connect(p)
 	}
+	if w.Callouts == nil {
+		w.Callouts = newCallouts(p.Settings())
+	}
 	rules, err := compile(p.Settings(), *w)
 	if err != nil {
 		return err
@@ -119,11 +122,11 @@ func (r *Router) Confinement(p *service.Process) privsep.Spec {
 			ports = append(ports, s.Port())
 		}
 	}
+	tcp, sockets := lookupServers(p.Settings())
 	return privsep.Spec{
 		Read:       r.readable(p.Settings()),
 		Sockets:    sockets,
 		ConnectTCP: append(slices.Clone(ports), tcp...),
-	tcp, sockets := lookupServers(p.Settings())
 		ConnectUDP: ports,
 		BindUDP:    privsep.AnyPort(), // questions go out from random ports
 		Seccomp:    privsep.SeccompReader,
@@ -131,9 +134,6 @@ func (r *Router) Confinement(p *service.Process) privsep.Spec {
 	}
 }
 
-func (r *Router) servers(s *settings.Settings) []netip.AddrPort {
-	// compile has parsed the list.
-	if list, err := resolve.ParseServers(s.DNS.Servers); err == nil && len(list) > 0 {
 // lookupServers are the TCP ports of the servers that lookups ask, and the
 // directories of their Unix sockets: a server that starts anew makes a new one.
 func lookupServers(s *settings.Settings) (ports privsep.Ports, dirs []string) {
@@ -148,6 +148,9 @@ func lookupServers(s *settings.Settings) (ports privsep.Ports, dirs []string) {
 	return slices.Compact(ports), dirs
 }
 
+func (r *Router) servers(s *settings.Settings) []netip.AddrPort {
+	// compile has parsed the list.
+	if list, err := resolve.ParseServers(s.DNS.Servers); err == nil && len(list) > 0 {
 		return list
 	}
 	return r.world.Servers
@@ -158,22 +161,16 @@ func lookupServers(s *settings.Settings) (ports privsep.Ports, dirs []string) {
 func (r *Router) readable(s *settings.Settings) []string {
 	files := []string{filepath.Join(s.Instance.Etc, "x"), filepath.Join(etc, "x")}
 	for _, d := range s.Directors {
-		if d.File == "" {
+		if d.File == "" || d.Driver == "forwardfile" { // that is read by its user
 			continue
 		}
-		files = append(files, d.File)
-		if d.Driver == "aliasfile" {
-			files = append(files, includedBy(d.File)...)
-		}
+		files = append(append(files, d.File), includedBy(&d)...)
 	}
 	for _, rt := range s.Routers {
 		if rt.File != "" {
 			files = append(files, rt.File)
 		}
 	}
-	var dirs []string
-	for _, f := range files {
-		dir := filepath.Dir(f)
 	if len(s.Lookups) > 0 {
 		files = append(files, resolvConf) // often a link that leads out of etc
 	}
@@ -181,6 +178,9 @@ func (r *Router) readable(s *settings.Settings) []string {
 		_, _, needed := lookup.Needs(l)
 		files = append(files, needed...)
 	}
+	var dirs []string
+	for _, f := range files {
+		dir := filepath.Dir(f)
 		if real, err := filepath.EvalSymlinks(f); err == nil {
 			dirs = addDir(dirs, filepath.Dir(real))
 		}
@@ -198,18 +198,33 @@ func addDir(dirs []string, dir string) []string {
 	return append(dirs, dir)
 }
 
-func includedBy(file string) []string {
-	data, err := lookup.ReadFile(file, aliases.MaxFile)
+// includedBy are the files that a director's file includes. A file with mistakes
+// is looked at too: it may be mended while we run.
+func includedBy(d *settings.Director) []string {
+	data, err := lookup.ReadFile(d.File, aliases.MaxFile)
 	if err != nil {
 		return nil
 	}
-	// Of a file with mistakes too: it may be mended while we run.
-	table, _ := aliases.Parse(file, data)
-	var out []string
-	for _, name := range table.Includes() {
-		out = append(out, aliases.Resolve(file, name))
+	var names []string
+	switch d.Driver {
+	case "aliasfile":
+		table, _ := aliases.Parse(d.File, data)
+		names = table.Includes()
+	case "virtual":
+		table, _ := aliases.ParseVirtual(d.File, data)
+		names = table.Includes()
+	case "list":
+		items, _ := aliases.ParseList(d.File, data)
+		for _, it := range items {
+			if it.Kind == aliases.Include {
+				names = append(names, it.Text)
+			}
+		}
 	}
-	return out
+	for i, name := range names {
+		names[i] = aliases.Resolve(d.File, name)
+	}
+	return names
 }
 
 // reload puts a new configuration in force, or keeps the old one and says why.
@@ -220,6 +235,7 @@ func (r *Router) reload(s *settings.Settings) {
 		return
 	}
 	rules.announce()
+	r.world.Callouts.SetLimits(calloutLimits(s))
 	r.mu.Lock()
 	old := r.rules
 	r.rules = rules

@@ -35,12 +35,12 @@ dave:x:1004:100::/home/dave2:/bin/sh
 
 // lab is a router with its surroundings.
 type lab struct {
-	t   testing.TB
-	dir string
-	set *settings.Settings
-	dns *resolvetest.Server
-	now time.Time
-	mu  sync.Mutex
+	t      testing.TB
+	dir    string
+	set    *settings.Settings
+	dns    *resolvetest.Server
+	now    time.Time
+	mu     sync.Mutex
 	tables fakeTables
 	agents *fakeAgents
 	// told is what the administrator was told.
