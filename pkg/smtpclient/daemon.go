@@ -3,7 +3,8 @@ package smtpclient
 import (
 	"context"
 	"errors"
-	"path"
+	"os"
+	"path/filepath"
 	"sync"
 
 	"filbert/pkg/event"
@@ -62,14 +63,24 @@ func (d *Daemon) Confinement(p *service.Process) privsep.Spec {
 		if len(t.SourceAddresses) > 0 {
 			spec.BindTCP = privsep.AnyPort() // port 0, which the kernel chooses
 		}
-		if t.Socket != "" && path.IsAbs(t.Socket) {
+		if t.Socket != "" && filepath.IsAbs(t.Socket) {
 			// In an empty root there would be no way to the socket. Landlock
 			// still keeps every file closed.
 			spec.Chroot = ""
-			spec.Sockets = append(spec.Sockets, t.Socket)
+			if dir := filepath.Dir(t.Socket); isDir(dir) {
+				spec.Sockets = append(spec.Sockets, dir)
+			}
 		}
 	}
 	return spec
+}
+
+// isDir tells whether there is such a directory. The socket itself comes and
+// goes with its server, so it is its directory that counts; without that, mail
+// for it waits, and the next start or reload looks again.
+func isDir(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.IsDir()
 }
 
 // Serve delivers until told to drain, and then finishes the jobs that it has.
