@@ -8,7 +8,8 @@
 // a power cut forgets.
 //
 // ROUNDS, SEED and FILBERT_BIN in the environment set the number of kills, the
-// seed of all choices, and the programs to test; KEEP names a directory in
+// seed of all choices, and the programs to test; PAUSE is the seconds between two
+// kills (without it some hundred milliseconds); KEEP names a directory in
 // which the instance is kept. Without the build tag "crash" it is 20 rounds,
 // with it 500.
 package kill

@@ -51,6 +51,7 @@ func newWorld(t *testing.T) *world {
 		t.Fatal(err)
 	}
 	w.killer = rig.NewKiller(w.Suite, w.ledger, w.seed, t.Logf)
+	w.killer.Pause = time.Duration(number(t, "PAUSE", 0)) * time.Second
 	t.Cleanup(w.end)
 	if err := w.Start(); err != nil {
 		t.Fatal(err)

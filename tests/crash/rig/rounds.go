@@ -23,6 +23,9 @@ type Killer struct {
 	rnd    *rand.Rand
 	logf   func(string, ...any)
 
+	// Pause is between the rounds; 0 = as short as it takes for some mail to pass.
+	Pause time.Duration
+
 	Kills   []Killed
 	Trouble []string         // starts that failed
 	past    map[Process]bool // all processes that were seen
@@ -54,6 +57,10 @@ func (k *Killer) Run(rounds int) {
 // await lets some mail through before the next kill, mostly; sometimes the next
 // kill meets the suite while it recovers from the last.
 func (k *Killer) await() {
+	if k.Pause > 0 {
+		time.Sleep(k.Pause)
+		return
+	}
 	if k.rnd.IntN(4) == 0 {
 		k.spell(30 * time.Millisecond)
 		return
