@@ -1,6 +1,7 @@
 package localdeliver
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"path/filepath"
@@ -167,4 +168,35 @@ func TestTheParentHandsTheChildTheRulesOfTheTransport(t *testing.T) {
 	if got := onlyMessage(t, filepath.Join(s.Instance.Mail, "bob")); !strings.Contains(got, "From: Ada <ada@near.example>\n") {
 		t.Errorf("%q", got)
 	}
+}
+
+// FuzzEdit: whatever a message looks like, an edit that names none of its fields
+// adds its own and changes no other octet, and the body stays where it is.
+func FuzzEdit(f *testing.F) {
+	for _, text := range []string{"", "\r\n", "A: 1\r\n\r\nbody", "A: 1", "junk\r\n\tA\r\n\r\n\r\n", "From x\r\nA : 1\r\n b\r\n\r\n", "a\nb\rc\r\n\r"} {
+		f.Add([]byte(text))
+	}
+	f.Fuzz(func(t *testing.T, content []byte) {
+		job := testJob(settings.Transport{}, string(content)).Job
+		plain, edited := newText(&job, nil), newText(&job, nil)
+		if plain.begin() != nil || edited.begin() != nil {
+			return
+		}
+		edited.edit(&envelope.Edit{Remove: []string{"x-none-of-these"}, Add: []string{"X-None-Of-These: 1"}})
+		const field = "X-None-Of-These: 1\r\n"
+		if bytes.Contains(bytes.ToLower(content), []byte("x-none-of-these")) {
+			return
+		}
+		got := string(edited.header)
+		if strings.Count(got, field) != 1 {
+			t.Fatalf("%q", got)
+		}
+		before, after, _ := strings.Cut(got, field)
+		if before != "" && !strings.HasSuffix(before, "\n") {
+			t.Fatalf("the field does not begin a line: %q", got)
+		}
+		if before+after != string(plain.header) && strings.TrimSuffix(before, "\r\n")+after != string(plain.header) {
+			t.Fatalf("%q became %q", plain.header, got)
+		}
+	})
 }

@@ -81,7 +81,7 @@ func (m *childRead) detail() (string, error) {
 func (m *childRead) read(path string, a *proto.ForwardAnswer) error {
 	home := filepath.Clean(m.Actor.Home)
 	if _, o := lookAtHome(home); o != nil {
-		return errors.New(o.Text.ForWire())
+		return errors.New(o.Text.ForTerminal())
 	}
 	dir, err := open(parentOf(path))
 	if errors.Is(err, fs.ErrNotExist) {

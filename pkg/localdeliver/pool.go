@@ -45,15 +45,21 @@ type pool struct {
 	total    int                 // most children
 	commands int                 // most commands of one child
 	live     map[childKey]*child // who gets new jobs
-	stuck    map[string]int      // by user: those that were killed and have not ended
+	stuck    map[string]hanging  // by user: those that were killed and have not ended
 	count    int                 // all that run, also those not in live any more
 	changed  chan struct{}       // closed and replaced when a place may be free
 	closed   bool
 	running  sync.WaitGroup
 }
 
+// hanging says how many children of a user hang, and since when there are as many.
+type hanging struct {
+	children int
+	since    time.Time
+}
+
 func newPool(start func(plan) (*child, error)) *pool {
-	return &pool{start: start, total: 1, commands: 1, live: map[childKey]*child{}, stuck: map[string]int{}, changed: make(chan struct{})}
+	return &pool{start: start, total: 1, commands: 1, live: map[childKey]*child{}, stuck: map[string]hanging{}, changed: make(chan struct{})}
 }
 
 // limit sets how many children there may be, and commands in each.
@@ -87,7 +93,7 @@ func (p *pool) acquire(ctx context.Context, pl plan, w work) (*child, error) {
 func (p *pool) why(pl plan) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.stuck[pl.key.user] >= p.commands {
+	if p.stuck[pl.key.user].children >= p.commands {
 		return errStuck
 	}
 	return errBusy
@@ -104,8 +110,12 @@ func (p *pool) tryLocked(pl plan, w work) (*child, error) {
 		c = nil
 	}
 	if c == nil {
-		if p.stuck[pl.key.user] >= p.commands {
-			return nil, nil // a killed child that does end makes room within moments
+		if h := p.stuck[pl.key.user]; h.children >= p.commands {
+			if time.Since(h.since) < killWait {
+				return nil, nil // one that does end makes room within moments
+			}
+			// Who waits holds up his caller's other questions.
+			return nil, errStuck
 		}
 		if p.count >= p.total {
 			p.retireIdleLocked()
@@ -162,9 +172,12 @@ func (p *pool) unstickLocked(c *child) {
 		return
 	}
 	c.stuck = false
-	if p.stuck[c.key.user]--; p.stuck[c.key.user] == 0 {
+	h := p.stuck[c.key.user]
+	if h.children--; h.children == 0 {
 		delete(p.stuck, c.key.user)
+		return
 	}
+	p.stuck[c.key.user] = h
 }
 
 func (p *pool) wakeLocked() {
@@ -200,7 +213,7 @@ func (p *pool) abandon(c *child) {
 	p.dropLocked(c)
 	if !c.stuck && !c.gone {
 		c.stuck = true
-		p.stuck[c.key.user]++
+		p.stuck[c.key.user] = hanging{p.stuck[c.key.user].children + 1, time.Now()}
 	}
 	c.kill()
 }

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
+	"unicode"
 
 	"filbert/pkg/ipc"
 	"filbert/pkg/proto"
@@ -65,8 +67,11 @@ func checkForward(a *proto.ForwardAnswer, req *childRead) *proto.ForwardAnswer {
 	for _, in := range a.Includes {
 		size += in.Text.Len()
 	}
-	a.Path, a.Trouble, a.Why = printable(a.Path), printable(a.Trouble), printable(a.Why)
+	a.Trouble, a.Why = printable(a.Trouble), printable(a.Why)
 	switch {
+	case strings.ContainsFunc(a.Path, unicode.IsControl):
+		// It stands in logs, and what it includes lies beside it: nothing to escape.
+		return &proto.ForwardAnswer{Trouble: "the path of the forward file has a control character"}
 	case size > proto.MaxForward:
 		return &proto.ForwardAnswer{Path: a.Path, Trouble: fmt.Sprintf("more than %d octets", proto.MaxForward)}
 	case a.Trouble != "":
@@ -121,7 +126,7 @@ func (s *server) errand(ctx context.Context, pl plan, limit time.Duration, req, 
 		return context.DeadlineExceeded
 	}
 	if err != nil {
-		return fmt.Errorf("the process of user %q: %w", pl.key.user, err)
+		return fmt.Errorf("the process that was to answer: %w", err)
 	}
 	return nil
 }

@@ -246,7 +246,12 @@ func TestAHomeThatHangsIsTroubleAndHoldsUpItsUserAlone(t *testing.T) {
 	for range 4 {
 		wantTrouble(t, ask("eve"), "hang")
 	}
-	srv.patience.read, srv.patience.place = time.Minute, time.Minute
+	// Nor is anybody held up by asking, when they have hung for a while.
+	srv.patience.read, srv.patience.place = time.Minute, time.Hour
+	srv.errands.mu.Lock()
+	srv.errands.stuck["eve"] = hanging{children: 2, since: time.Now().Add(-killWait)}
+	srv.errands.mu.Unlock()
+	wantTrouble(t, ask("eve"), "hang")
 	wantText(t, ask("bob"), "ada@far.example\n")
 	// When the file server is back, so are his places.
 	_ = m.release.Close()
@@ -286,7 +291,7 @@ func TestAChildThatTalksNonsenseIsTroubleOfItsUser(t *testing.T) {
 	s := querySettings(t)
 	for _, program := range []string{"/bin/true", "/bin/cat"} {
 		srv := newServer(s, (&launcher{program: program}).start, privsep.LookupUser)
-		wantTrouble(t, srv.forward(t.Context(), &proto.ForwardQuery{Director: "forward", User: "bob", Home: "/nonexistent"}), "process of user")
+		wantTrouble(t, srv.forward(t.Context(), &proto.ForwardQuery{Director: "forward", User: "bob", Home: "/nonexistent"}), "process that was to answer")
 		srv.drain(t.Context())
 	}
 }
@@ -298,6 +303,8 @@ func TestWhatAChildSaysIsDoubted(t *testing.T) {
 	wantTrouble(t, a, "more than")
 	a = checkForward(&proto.ForwardAnswer{Found: true, Text: much, Trouble: "a\x1b[2Jb", Includes: []proto.Included{{Path: "/x"}}}, &childRead{Includes: true})
 	wantTrouble(t, a, `a\x1b[2Jb`)
+	a = checkForward(&proto.ForwardAnswer{Found: true, Path: "/home/a\nb/.forward"}, &childRead{})
+	wantTrouble(t, a, "control character")
 	a = checkForward(&proto.ForwardAnswer{Found: true, Includes: []proto.Included{{Path: "/x"}}}, &childRead{})
 	if len(a.Includes) != 0 {
 		t.Error("lists that nobody asked for")
