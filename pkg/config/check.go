@@ -36,6 +36,7 @@ func (c *checker) check() {
 	c.checkTransports()
 	c.checkTransportEdits()
 	c.checkRewrites()
+	c.checkLookups()
 	c.checkRetry()
 	c.checkReports()
 	c.checkVerify()
@@ -157,6 +158,11 @@ func (c *checker) longerThan0(key string, d settings.Duration) {
 // onlyFor reports the options of a table that are set although its driver has
 // no use for them: they would be silently without effect.
 func (c *checker) onlyFor(path, driver string, options map[string][]string) {
+	c.onlyForWord(path, "driver", driver, options)
+}
+
+// onlyForWord is onlyFor for a table whose kind has another word.
+func (c *checker) onlyForWord(path, word, driver string, options map[string][]string) {
 	for key := range c.sources {
 		rest, ok := strings.CutPrefix(key, path+".")
 		if !ok || strings.ContainsAny(rest, ".[") {
@@ -166,8 +172,8 @@ func (c *checker) onlyFor(path, driver string, options map[string][]string) {
 		if !limited || contains(drivers, driver) {
 			continue
 		}
-		c.bad(key, fmt.Sprintf("has no effect with driver %q", driver),
-			fmt.Sprintf("it is for driver %s; remove it, or change the driver", strings.ReplaceAll(quoteAll(drivers), ", ", " and ")))
+		c.bad(key, fmt.Sprintf("has no effect with %s %q", word, driver),
+			fmt.Sprintf("it is for %s %s; remove it, or change the %s", word, strings.ReplaceAll(quoteAll(drivers), ", ", " and "), word))
 	}
 }
 

@@ -13,7 +13,8 @@
 //
 // Opening connects to nothing and fails only for what the configuration should
 // not have let pass. Files that can't be read, now or later, are told to
-// World.Complain once.
+// World.Complain once; so is a server for which something is missing here (a
+// password, a certificate), and its questions fail until it is opened anew.
 //
 // It keeps nothing on disk; a crash leaves nothing behind.
 package tables

@@ -44,7 +44,15 @@ func openGuard(name string, set settings.Lookup, world World) (*guard, error) {
 		world.Now = time.Now
 	}
 	t, isServer, err := open(name, set, world)
-	if err != nil {
+	switch {
+	case err != nil && isServer:
+		// A password or certificate that can't be read must not keep the mail waiting
+		// that needs no such server.
+		if world.Complain != nil {
+			world.Complain(name, err)
+		}
+		t = unopened{err}
+	case err != nil:
 		return nil, fmt.Errorf("open lookup %s: %w", name, err)
 	}
 	g := &guard{name: name, table: t, domains: domains, key: lookup.AddressKey}
@@ -68,6 +76,15 @@ func orElse(d, unset time.Duration) time.Duration {
 	}
 	return d
 }
+
+// unopened is a table on a server that could not be made ready.
+type unopened struct{ err error }
+
+func (u unopened) Find(context.Context, string) (lookup.Answer, error) {
+	return lookup.Answer{}, fmt.Errorf("it could not be opened: %w", u.err)
+}
+
+func (u unopened) Close() {}
 
 // guard holds a table to the promises of the package.
 type guard struct {
