@@ -16,11 +16,12 @@ const (
 	LocalDeliver Service = "local-deliver"
 	Bounce       Service = "bounce"
 	QMgr         Service = "qmgr"
+	MTADB        Service = "mtadb"
 )
 
 // Services lists all of them.
 func Services() []Service {
-	return []Service{Master, SMTPD, Cleanup, Dispatch, Router, SMTPClient, LocalDeliver, Bounce, QMgr}
+	return []Service{Master, SMTPD, Cleanup, Dispatch, Router, SMTPClient, LocalDeliver, Bounce, QMgr, MTADB}
 }
 
 // Arrow is one arrow of the picture: who may call whom.
@@ -47,7 +48,11 @@ func Arrows() []Arrow {
 		{Dispatch, LocalDeliver},
 		{Dispatch, Bounce},
 		{Dispatch, QMgr},
+		{Dispatch, MTADB},
+		{Router, MTADB},
+		{QMgr, MTADB},
 		{Master, Router}, // mtactl explain, mtactl lookup
+		{Master, MTADB},  // mtactl memory
 	}
 }
 

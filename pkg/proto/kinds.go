@@ -36,6 +36,12 @@ const (
 	KindFiledOK     = 161
 	KindDue         = 170
 	KindSettled     = 171
+	KindRemember    = 180
+	KindRemembered  = 181
+	KindRecall      = 182
+	KindRecalled    = 183
+	KindForget      = 184
+	KindForgotten   = 185
 )
 
 // Limits that several arrows share.

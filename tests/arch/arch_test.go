@@ -28,7 +28,7 @@ var layers = [][]string{
 	{"tables"},
 	{"proto"},
 	{"ipc", "service", "service/admin", "service/servicetest"},
-	{"smtpd", "pickup", "cleanup", "dispatch", "router", "smtpclient", "localdeliver", "bounce", "qmgr", "master", "mtactl", "smtpclient/smtptest"},
+	{"smtpd", "pickup", "cleanup", "dispatch", "router", "smtpclient", "localdeliver", "bounce", "qmgr", "mtadb", "master", "mtactl", "smtpclient/smtptest"},
 }
 
 // owners are the only importers of a third-party module (tests aside).
@@ -42,6 +42,7 @@ var owners = map[string][]string{
 	"github.com/elastic/go-seccomp":  {"pkg/privsep"},
 	"github.com/moby/sys/capability": {"pkg/privsep"},
 	"github.com/spf13/cobra":         {"cmd/mtactl", "pkg/mtactl"},
+	"github.com/cockroachdb/pebble":  {"pkg/mtadb"},
 	"github.com/gaissmai/bart":       {"pkg/lookup"},
 	"modernc.org/sqlite":             {"pkg/sqltable"},
 	"github.com/jackc/pgx":           {"pkg/sqltable"},
