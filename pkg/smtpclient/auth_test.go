@@ -268,6 +268,22 @@ func TestJobsCredentialsComeBeforeTheTransports(t *testing.T) {
 	want(t, deliver(t, c, newJob(to(sink.Addr()))), "deferred auth 535 4.7.8")
 }
 
+func TestOneNameProvesNothingForAnother(t *testing.T) {
+	cert, roots := smtptest.Authority(t, "mx1.to.test")
+	sink := smtptest.Drink(t, smtptest.Options{Extensions: []string{"STARTTLS", "AUTH PLAIN"}, Login: logins(t), Certificate: &cert})
+	c := newClient(t, withLogin(testPassword))
+	c.roots = roots
+	job := newJob(away(c, sink.Addr(), 587))
+	want(t, deliver(t, c, job), "delivered 250 2.0.0")
+	job.Hosts[0].Name = "other.to.test" // at the same address
+	want(t, deliver(t, c, job), "deferred tls 4.7.5")
+}
+
+func TestServerThatAsksWithoutEndIsLeft(t *testing.T) {
+	srv := smtptest.Play(t, hello("AUTH LOGIN")+"C: AUTH LOGIN\n"+strings.Repeat("S: 334 Og==\nC: *\n", maxChallenges)+"S: 334 Og==\nCLOSE")
+	want(t, deliver(t, newClient(t, withLogin(testPassword)), newJob(to(srv.Addr()))), "deferred auth 4.7.8")
+}
+
 func TestUserWithoutPasswordWaits(t *testing.T) {
 	outs := deliver(t, newClient(t, withLogin("")), newJob(to(nobody(t))))
 	want(t, outs, "deferred internal 4.3.0")

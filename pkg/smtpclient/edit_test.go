@@ -110,7 +110,7 @@ func TestEditDecidesWhatTheServerMustTake(t *testing.T) {
 		change        func(*proto.RemoteJob)
 		want          string
 	}{
-		{"8-bit field removed", "X-Old: \xc3\xa9\r\nSubject: a\r\n\r\nbody\r\n", func(j *proto.RemoteJob) { j.Has8Bit = true; j.UTF8 = true }, "delivered 250 2.0.0"},
+		{"8-bit field removed", "X-Old: \xc3\xa9\r\nContent-Type: image/x\r\n\r\nbody\r\n", func(j *proto.RemoteJob) { j.Has8Bit = true; j.UTF8 = true }, "delivered 250 2.0.0"},
 		{"8-bit body stays", "X-Old: \xc3\xa9\r\nContent-Type: image/x\r\n\r\nbody \xc3\xa9\r\n", func(j *proto.RemoteJob) { j.Has8Bit = true }, "failed content 5.6.3"},
 		{"long line removed", "X-Old: " + long + "\r\nSubject: a\r\n\r\nbody\r\n", func(j *proto.RemoteJob) { j.LongLine = true }, "delivered 250 2.0.0"},
 		{"long line stays", "X-Old: " + long + "\r\nSubject: a\r\n\r\n" + long + "\r\n", func(j *proto.RemoteJob) { j.LongLine = true }, "failed content 5.6.0"},
