@@ -5,7 +5,8 @@
 // testdata/clients has the programs that send mail to us, testdata/nexthop what
 // every server that we send to must do, run with Postfix, Exim and OpenSMTPD in
 // turn, testdata/relay the same servers as our clients, and testdata/lmtp
-// Dovecot.
+// Dovecot. The servers of lookups (directories and databases) are tested in
+// tests/interop/lookups.
 //
 // The tests need root (the servers start as root), and what install.sh
 // installs: `make interop`, which also builds the programs. One alone:

@@ -1,5 +1,6 @@
 #!/bin/sh
-# Installs the mail programs that tests/interop talks to (Debian, as root).
+# Installs the mail programs, directories and databases that tests/interop talks
+# to (Debian, as root).
 #
 # Clients are installed as packages; none of them is a mail transport agent, so
 # nothing that the machine has is replaced. Servers are only unpacked, each with
