@@ -83,6 +83,34 @@ func (n *notes) end() {
 	}
 }
 
+// whileNoting does what may take long when all jobs are done (bounce may be away),
+// and notes meanwhile who was served. do must not touch their outcomes.
+func (d *Dispatcher) whileNoting(ctx context.Context, f *flight, do func()) {
+	n := d.newNotes(ctx, f)
+	n.fresh = f.those(func(i int) bool { return f.outcomes[i].Class == outcome.Delivered && !f.isNoted(i) })
+	if len(n.fresh) == 0 {
+		do()
+		return
+	}
+	n.arm(noteAfter)
+	done := make(chan struct{})
+	go func() {
+		do()
+		close(done)
+	}()
+	for {
+		select {
+		case <-done:
+			n.end()
+			return
+		case <-n.due:
+			n.write()
+		case failed := <-n.written:
+			n.wrote(failed)
+		}
+	}
+}
+
 // note makes it durable that these leaves were served. A first attempt's message
 // goes to deferred/ for it, with those that are still being served as owed, and
 // its record is marked: a crash from there on repeats nothing that is noted. qmgr

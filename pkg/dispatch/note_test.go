@@ -348,3 +348,30 @@ func TestExpansionIsConfirmedBeforeItsMembersAreFiled(t *testing.T) {
 		t.Errorf("%d reports at the note, %d in the end", n, len(s.reports))
 	}
 }
+
+// The report of one may take longer than the deliveries of all others: bounce is
+// away, or the disk is full.
+func TestServedIsNotedWhileAReportIsSlow(t *testing.T) {
+	s := newSlow(t)
+	s.verdict["never@x.example"] = never
+	f := s.accept("fast@x.example", "never@x.example")
+	ref, id := f.ref, f.env.ID
+	reports := s.d.bounce
+	s.d.bounce = agent(func(req, reply ipc.Message) error {
+		s.begun <- "report"
+		<-s.goOn
+		return reports.Call(t.Context(), req, reply)
+	})
+	ended := s.fly(f)
+	<-s.begun
+	<-s.asked
+	s.due <- time.Now()
+	s.until("noted", func() bool { return s.d.marker.IsDone(ref) })
+	if waiting := s.book(id).Waiting(); !slices.Equal(waiting, []int{1}) {
+		t.Errorf("waiting %v: the failure is ours until it is reported", waiting)
+	}
+	close(s.goOn)
+	if got := <-ended; got.State != proto.SettledGone || s.filedInSpool(id) || len(s.reports) != 1 || s.sent("fast@x.example") != 1 {
+		t.Errorf("state %d, %d reports", got.State, len(s.reports))
+	}
+}

@@ -22,9 +22,11 @@ var statusDelivered = smtp.Status{Class: 2, Subject: 0, Detail: 0}
 // reportAll tells senders what they asked to be told. A failure that could not
 // be reported becomes a deferral: it is ours until the report is durable.
 func (d *Dispatcher) reportAll(ctx context.Context, f *flight) {
-	d.report(ctx, f, proto.ReportFailure, f.those(func(i int) bool { return f.outcomes[i].Permanent() }))
-	d.report(ctx, f, proto.ReportSuccess, f.those(func(i int) bool { return wantsSuccess(f, i) }))
+	d.tell(ctx, f, f.those(func(i int) bool { return f.outcomes[i].Class == outcome.Delivered }))
 	d.reportExpanded(ctx, f)
+	if failed := f.those(func(i int) bool { return f.outcomes[i].Permanent() }); len(failed) > 0 {
+		d.whileNoting(ctx, f, func() { d.report(ctx, f, proto.ReportFailure, failed) })
+	}
 	if f.due.WarnDelay {
 		d.report(ctx, f, proto.ReportDelay, f.those(func(i int) bool { return wantsDelay(f, i) }))
 	}

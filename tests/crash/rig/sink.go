@@ -117,7 +117,7 @@ func (s *Sink) keep(t Taken) {
 	s.list = append(s.list, t)
 }
 
-// Some messages the sink takes only after a while, as busy servers do: whoever else
+// Some recipients the sink takes only after a while, as busy servers do: whoever else
 // the message is for has it long before.
 const (
 	slowPermille = 50
@@ -191,6 +191,9 @@ func (g *guest) rcpt(line string) error {
 		g.s.refused.Add(1)
 		return g.say("450 4.2.1 not now")
 	}
+	if g.s.chance(slowPermille) {
+		time.Sleep(slowness)
+	}
 	g.to = append(g.to, addr)
 	return g.say("250 2.1.5 ok")
 }
@@ -211,8 +214,6 @@ func (g *guest) data() error {
 		return g.say("451 4.3.0 not now")
 	case g.s.chance(10):
 		return errDrop
-	case g.s.chance(slowPermille):
-		time.Sleep(slowness)
 	}
 	t := Taken{to: g.to, text: text, unsaid: g.s.chance(5), at: time.Now()}
 	g.to = nil
