@@ -317,6 +317,8 @@ var encoders = []string{
 	"pkg/smtpclient/commands.go", // into xtext
 	"pkg/smtpclient/open.go",     // compared with our own name
 	"pkg/smtpclient/sasl.go",     // out of base64; compared with our own password
+	"pkg/router/forwardfile.go",  // taken apart by pkg/aliases
+	"pkg/router/consult.go",      // a verb and addresses; what people see of it is converted
 	"pkg/pickup/header.go",       // compared with field names
 	"pkg/pickup/dialogue.go",     // qualified, then parsed
 	"pkg/pickup/drain.go",        // into the envelope of a Submission
