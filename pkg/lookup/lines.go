@@ -67,12 +67,12 @@ func textProblem(line []byte) string {
 	return ""
 }
 
-// lineIndex has the place of each 256th line, so that a place can be shown as a
+// lineIndex has the place of each 64th line, so that a place can be shown as a
 // line without counting from the beginning.
 type lineIndex []uint32
 
 // linesApart is the number of lines between two entries.
-const linesApart = 256
+const linesApart = 64
 
 func indexLines(data []byte) lineIndex {
 	x := lineIndex{0}

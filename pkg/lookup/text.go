@@ -164,13 +164,13 @@ func (k rawKey) String() string {
 
 // cutKey takes a line apart.
 func cutKey(line []byte) (key rawKey, value []byte, problem string) {
-	end := bytes.IndexAny(line, " \t")
+	end := blank(line)
 	if len(line) > 0 && line[0] == '"' {
 		n := quotedLen(line)
 		if n == 0 {
 			return rawKey{}, nil, "the key has no second quote"
 		}
-		if end = bytes.IndexAny(line[n:], " \t"); end >= 0 {
+		if end = blank(line[n:]); end >= 0 {
 			end += n
 		}
 		rest := line[n:]
@@ -189,6 +189,16 @@ func cutKey(line []byte) (key rawKey, value []byte, problem string) {
 	}
 	key.text = line[:end]
 	return key, bytes.TrimLeft(line[end:], " \t"), ""
+}
+
+// blank is where the first blank is, or -1.
+func blank(s []byte) int {
+	for i, c := range s {
+		if c == ' ' || c == '\t' {
+			return i
+		}
+	}
+	return -1
 }
 
 // quotedLen is the length of the quoted string that s begins with, 0 if it has no end.

@@ -232,6 +232,7 @@ func (x *examiner) tables() {
 			})
 		}
 	}
+	x.lookups()
 }
 
 func exists(path string) bool {
