@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"filbert/pkg/lookup"
 	"filbert/pkg/settings"
@@ -37,7 +38,7 @@ func write(t *testing.T, path string, statements ...string) {
 
 func open(t *testing.T, path, query string) lookup.Table {
 	t.Helper()
-	table, err := Open(settings.Lookup{Type: "sqlite", Path: path, Query: query})
+	table, err := Open(settings.Lookup{Type: "sqlite", Path: path, Query: query, Timeout: settings.Duration(time.Minute)})
 	if err != nil {
 		t.Fatal(err)
 	}
