@@ -32,7 +32,7 @@
 //
 // At any point before the mark: the record, attempted again at the next start
 // (a delivery that was made in the last moment may be made twice; of a message
-// whose other recipients take longer, one of the last second). After
+// whose other recipients take longer, one of the last quarter of a second). After
 // filing and before the mark: both; recovery lets deferred/ win. See pkg/spool
 // for the table of states.
 //

@@ -12,10 +12,11 @@ import (
 
 // noteAfter is how long a delivery may stay unnoted while others of its message
 // are still under way. A shorter time would have more messages written to
-// deferred/ that a moment later are done with (two seconds of a distant server are
-// nothing unusual); a longer one would have more delivered again after a crash.
-// What is served within this time is noted with one write.
-const noteAfter = time.Second
+// deferred/ that a moment later are done with; a longer one has more delivered again
+// after a crash, in proportion (doc/CRASH.md has the numbers). A server that answers
+// at once is done within this time, one that thinks or is far away is not. What is
+// served within it is noted with one write.
+const noteAfter = 250 * time.Millisecond
 
 // notes writes down who was served while others of the flight are still being
 // served. Its methods are for the one goroutine that waits for the jobs.
