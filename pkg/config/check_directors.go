@@ -208,7 +208,7 @@ func (c *checker) targets(path string, d *settings.Director) {
 
 // actor checks who delivers.
 func (c *checker) actor(path string, d *settings.Director) {
-	if d.User == "root" {
+	if d.User == "root" && c.s.Instance.Separate { // else everything runs as the caller, whoever that is
 		c.bad(path+".user", "is root, and mail is never delivered as root", "name another user")
 	}
 	if d.Group != "" && d.User == "" && d.Driver != "user" && contains(takingDirectors, d.Driver) {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"filbert/pkg/pattern"
+	"filbert/pkg/route"
 	"filbert/pkg/settings"
 )
 
@@ -84,6 +85,10 @@ func (c *checker) routerDriver(path string, r *settings.Router) {
 			c.lookupName(path+".lookup", r.Lookup)
 		}
 	case "mx":
+		if t := c.s.Transports[r.Transport]; t.Username != "" {
+			c.bad(path+".transport", fmt.Sprintf("transport %q has a password, which would go to whatever host DNS names", r.Transport),
+				"use a transport without username here, or driver smarthost with the host in brackets")
+		}
 		if r.Self != "" {
 			c.oneOf(path+".self", r.Self, "fail", "defer", "decline")
 		}
@@ -107,6 +112,9 @@ func (c *checker) smarthost(path string, r *settings.Router) {
 	if r.Credentials != "" {
 		c.lookupName(path+".credentials", r.Credentials)
 	}
+	if r.Credentials != "" || c.s.Transports[r.Transport].Username != "" {
+		c.passwordHosts(path, r)
+	}
 	if r.Choose != "" && c.oneOf(path+".choose", r.Choose, "order", "turn", "weight", "sender") && r.Choose != "order" && len(r.Hosts) < 2 {
 		c.bad(path+".choose", "has no effect: there are not two hosts to choose from", "remove it, or name more hosts")
 	}
@@ -114,6 +122,17 @@ func (c *checker) smarthost(path string, r *settings.Router) {
 
 // maxProgramTime bounds a program that is asked where mail goes.
 const maxProgramTime = time.Minute
+
+// passwordHosts refuses hosts to which a password would go by way of MX records.
+func (c *checker) passwordHosts(path string, r *settings.Router) {
+	for i, h := range r.Hosts {
+		host, _, _ := strings.Cut(h, "*")
+		if spec, err := route.ParseSpec(host); err == nil && spec.MX {
+			c.bad(fmt.Sprintf("%s.hosts[%d]", path, i), fmt.Sprintf("%q is looked up by its MX records, and whoever forges those would get the password", host),
+				fmt.Sprintf("write the host itself in brackets: %q", strings.Replace(host, spec.Host, "["+spec.Host+"]", 1)))
+		}
+	}
+}
 
 // programOf checks the command of a command director or router.
 func (c *checker) programOf(path string, command []string, timeout settings.Duration, allowed ...string) {

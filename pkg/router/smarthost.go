@@ -82,6 +82,9 @@ func (s *smartHost) route(q *query, _ string, _ mailaddr.Address) answered {
 		return answered{why: fmt.Sprintf("lookup %s has no hosts for the sender", s.set.Lookup)}
 	}
 	login, err := s.loginFor(q, specs[0].String())
+	if err == nil && login != nil {
+		err = mayHavePassword(specs)
+	}
 	if err != nil {
 		return s.unreadable(err)
 	}
@@ -93,6 +96,17 @@ func (s *smartHost) route(q *query, _ string, _ mailaddr.Address) answered {
 		a.pick = s.picker()
 	}
 	return a
+}
+
+// mayHavePassword refuses to give a password to whatever host an unsigned MX
+// record names: the certificate would be that of the forger's choice.
+func mayHavePassword(specs []route.Spec) error {
+	for _, s := range specs {
+		if s.MX {
+			return fmt.Errorf("host %s: credentials are for hosts in brackets, [%s], whose names the certificate is held against, not for what MX records name", s, s.Host)
+		}
+	}
+	return nil
 }
 
 // bySender asks a lookup for the sender, then for @ and his domain.

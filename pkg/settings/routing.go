@@ -74,8 +74,9 @@ type Director struct {
 	// system, a table or a lookup), "virtual" (whole domains: address, then
 	// @domain, to addresses), "list" (a mailing list, with its owner), "relocated"
 	// (people who have gone: refused, with the new address), "command" (a program
-	// answers), "accept" (everyone whom the conditions let through) or "smartuser"
-	// (everyone who is left goes to one address).
+	// answers), "accept" (everyone whom the conditions let through), "smartuser"
+	// (everyone who is left goes to one address) or "route" (the mailbox is on
+	// another machine: the routers are asked, as for a remote domain).
 	Driver string `toml:"driver" json:"driver"`
 	Conditions
 	Course
@@ -86,8 +87,9 @@ type Director struct {
 	File string `toml:"file" json:"file,omitempty"`
 	// Lookup names a [lookup.NAME] to ask instead of File. It is asked for
 	// name@domain, then for the name, each whole and then without what follows the
-	// separator; virtual asks last for @domain. For list it gives the members by
-	// the name of the list.
+	// separator; virtual and user ask last for @domain. For list it gives the
+	// members by the name of the list; for forwardfile, as for user, the account
+	// whose file it is ("user[:home]"), instead of the accounts of the system.
 	Lookup string `toml:"lookup" json:"lookup,omitempty"`
 	// Optional makes an absent File decline instead of defer.
 	Optional bool `toml:"optional" json:"optional,omitempty"`
@@ -241,7 +243,10 @@ type Lookup struct {
 	Base string `toml:"base" json:"base,omitempty"`
 	// Scope is "sub", "one" or "base" (ldap). Default: "sub".
 	Scope string `toml:"scope" json:"scope,omitempty"`
-	// Attributes are those whose values an LDAP entry gives.
+	// Attributes are those whose values an LDAP entry gives. Of an account (passwd)
+	// there are "user" (name:home, as in a table of users), "name", "home", "uid",
+	// "gid", "shell", "full_name" ("A. N. User") and "dotted_name" (the same as a
+	// local part, "A.N.User"). Default for accounts: "user".
 	Attributes []string `toml:"attributes" json:"attributes,omitempty"`
 	// TLS is "off", "on" (from the first byte) or "starttls" (ldap, mysql and pgsql
 	// in their own ways); certificates are verified. Default: "off".
