@@ -3,6 +3,7 @@ package lookup
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 )
@@ -100,7 +101,8 @@ type Inline struct{ entries map[string]string }
 // NewInline makes it. Two spellings of one key are a mistake.
 func NewInline(entries map[string]string) (*Inline, error) {
 	t := &Inline{entries: make(map[string]string, len(entries))}
-	for key, value := range entries {
+	for _, key := range slices.Sorted(maps.Keys(entries)) { // so that the same mistake is told each time
+		value := entries[key]
 		k := Key(key)
 		if _, twice := t.entries[k]; twice {
 			return nil, fmt.Errorf("%s stands among the entries twice, in two spellings", quote(key))
