@@ -99,34 +99,35 @@ func (c *conditions) mismatch(q *query, a mailaddr.Address) (string, error) {
 }
 
 func (c *conditions) addressMismatch(q *query, a mailaddr.Address) (string, error) {
-	for _, l := range []struct {
-		name string
-		list *pattern.Asking
-		text string
-	}{
-		{"domains", &c.domains, a.Domain()},
-		{"local_parts", &c.locals, a.Local()},
-		{"senders", &c.senders, q.sender.String()},
-	} {
-		if l.list.Empty() {
-			continue
-		}
-		in, by, err := l.list.Match(q.ctx, l.text, q.ask)
-		if err != nil {
-			return "", err
-		}
-		if !in {
-			return notIn(l.name, by), nil
-		}
+	if why, err := q.without(&c.domains, a.Domain(), "domains does not match"); why != "" || err != nil {
+		return why, err
 	}
-	return "", nil
+	if why, err := q.without(&c.locals, a.Local(), "local_parts does not match"); why != "" || err != nil {
+		return why, err
+	}
+	if c.senders.Empty() {
+		return "", nil // many entries, and the sender is a text to be made
+	}
+	return q.without(&c.senders, q.sender.String(), "senders does not match")
 }
 
-func notIn(setting, lookup string) string {
-	if lookup != "" {
-		return fmt.Sprintf("%s does not match (!lookup:%s)", setting, lookup)
+// without gives why when a text is not in a list that restricts.
+func (q *query) without(list *pattern.Asking, text, why string) (string, error) {
+	if list.Empty() {
+		return "", nil
 	}
-	return setting + " does not match"
+	in, by, err := list.Match(q.ctx, text, q.ask)
+	if err != nil || in {
+		return "", err
+	}
+	return notIn(why, by), nil
+}
+
+func notIn(why, lookup string) string {
+	if lookup != "" {
+		return fmt.Sprintf("%s (!lookup:%s)", why, lookup)
+	}
+	return why
 }
 
 func (c *conditions) originMismatch(q *query) (string, error) {
@@ -137,7 +138,7 @@ func (c *conditions) originMismatch(q *query) (string, error) {
 			return "", err
 		}
 		if !in {
-			return notIn("clients", by), nil
+			return notIn("clients does not match", by), nil
 		}
 	}
 	switch {
