@@ -13,12 +13,35 @@ import (
 // Check reads an alias file and what it includes as router will, and reports
 // every mistake: syntax, files that are not there or that others may write to,
 // programs that cannot be run. `mtactl check` prints them.
-func Check(path string) []lookup.Problem {
+func Check(path string) []lookup.Problem { return check(path, Parse) }
+
+// CheckVirtual is Check for an alias file of whole domains.
+func CheckVirtual(path string) []lookup.Problem { return check(path, ParseVirtual) }
+
+// CheckList is Check for a file of members.
+func CheckList(path string) []lookup.Problem {
+	data, err := lookup.ReadFile(path, MaxInclude)
+	if err != nil {
+		return []lookup.Problem{{File: path, Text: reason(err)}}
+	}
+	items, err := ParseList(path, data)
+	if err != nil {
+		return problemsOf(path, err)
+	}
+	var ps lookup.Problems
+	if text := unsafeFile(path); text != "" {
+		ps.Add(path, 0, "%s", text)
+	}
+	checkItems(path, items, map[string]bool{path: true}, &ps)
+	return ps.List
+}
+
+func check(path string, parse func(string, []byte) (*Table, error)) []lookup.Problem {
 	data, err := lookup.ReadFile(path, MaxFile)
 	if err != nil {
 		return []lookup.Problem{{File: path, Text: reason(err)}}
 	}
-	t, err := Parse(path, data)
+	t, err := parse(path, data)
 	if err != nil {
 		return problemsOf(path, err)
 	}

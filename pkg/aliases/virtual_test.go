@@ -1,6 +1,9 @@
 package aliases_test
 
 import (
+	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -95,4 +98,25 @@ func FuzzItems(f *testing.F) {
 			}
 		}
 	})
+}
+
+func TestCheckLooksAtDomainsAndMembers(t *testing.T) {
+	dir := t.TempDir()
+	for name, text := range map[string]string{
+		"virtual": "info: alice\n@a.example: :include:none\n", "good": "@a.example: bob\n", "members": "a..b\n", "list": "a\n:include:members\n",
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, want := range map[string]string{"virtual": "virtual:1: info: no domain", "none": "no such file", "good": ""} {
+		if got := fmt.Sprint(aliases.CheckVirtual(filepath.Join(dir, name))); !strings.Contains(got, want) || want == "" && got != "[]" {
+			t.Errorf("%s: got %s", name, got)
+		}
+	}
+	for name, want := range map[string]string{"list": "members:1: a..b: bad address", "none": "no such file"} {
+		if got := fmt.Sprint(aliases.CheckList(filepath.Join(dir, name))); !strings.Contains(got, want) {
+			t.Errorf("%s: got %s", name, got)
+		}
+	}
 }

@@ -205,7 +205,7 @@ func (x *examiner) socketPaths() {
 	}
 }
 
-// tables reads alias files, tables of users and tables of hosts.
+// tables reads alias files, members of lists, tables of users and tables of hosts.
 func (x *examiner) tables() {
 	for _, d := range x.s.Directors {
 		if d.File == "" || d.Optional && !exists(d.File) {
@@ -214,6 +214,15 @@ func (x *examiner) tables() {
 		switch d.Driver {
 		case "aliasfile":
 			x.tableProblems(d.File, aliases.Check(d.File))
+		case "virtual":
+			x.tableProblems(d.File, aliases.CheckVirtual(d.File))
+		case "list":
+			x.tableProblems(d.File, aliases.CheckList(d.File))
+		case "relocated":
+			x.table(d.File, lookup.MaxText, func(name string, data []byte) error {
+				_, err := lookup.ParseText(name, data)
+				return err
+			})
 		case "user":
 			x.table(d.File, lookup.MaxUsers, func(name string, data []byte) error {
 				_, err := lookup.ParseUsers(name, data)

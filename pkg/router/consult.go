@@ -36,7 +36,10 @@ func (q *query) consult(c *proto.ConsultQuery) (verb, rest string, err error) {
 	if a.err != nil {
 		return "", "", a.err
 	}
-	verb, rest, _ = strings.Cut(a.line, " ")
+	verb = a.line
+	if i := strings.IndexAny(a.line, " \t"); i >= 0 {
+		verb, rest = a.line[:i], a.line[i:]
+	}
 	verb, rest = strings.ToLower(verb), strings.TrimSpace(rest)
 	if verb == "fail" || verb == "defer" {
 		rest = untrusted.From(rest).Clip(maxSaid).ForReport()

@@ -2,6 +2,7 @@ package router
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"filbert/pkg/envelope"
@@ -42,19 +43,15 @@ func (r *rules) compileCourse(kind, name, driver string, cond *settings.Conditio
 	return c, nil
 }
 
-// chain finds the entries that `pass` names.
+// chainOf finds the entries that `pass` names.
 func chainOf(list []*course) error {
 	for i, c := range list {
 		c.at, c.next = i, i+1
 		if c.set.Pass == "" {
 			continue
 		}
-		for j := i + 1; j < len(list); j++ {
-			if list[j].name == c.set.Pass {
-				c.next = j
-			}
-		}
-		if list[c.next%len(list)].name != c.set.Pass {
+		behind := slices.IndexFunc(list[i+1:], func(o *course) bool { return o.name == c.set.Pass })
+		if c.next += max(behind, 0); behind < 0 {
 			return fmt.Errorf("%s %s: pass: there is no %s %q behind it", c.kind, c.name, c.kind, c.set.Pass)
 		}
 	}

@@ -18,15 +18,21 @@
 //   - Expansion ends. An address is not expanded by an alias that is one of its
 //     ancestors (so `bob: bob, carol` is bob's mailbox and carol); each address is
 //     expanded once; fan-out, nesting and included files are bounded. What goes
-//     over a bound is deferred whole, never cut.
+//     over a bound is deferred whole, never cut. A forward file has its turn
+//     after an alias that names its own ancestor, and has it once: what it makes
+//     of its user's address, and what stands behind a backslash, has the address
+//     twice among its ancestors. So at a later attempt nothing is expanded again.
 //   - What cannot be known now (a name server, an unreadable file) is deferred.
 //     A mistake in our own configuration or files never fails mail.
 //   - Mail for postmaster has a place: a director's, or that of the setting
 //     postmaster (RFC 5321, section 4.5.1). So has that for users of uid 0, as
 //     nothing is ever delivered as root.
 //   - A domain is routed once in a query, and for up to a minute after.
-//   - Commands and files come from alias files of directors that allow them,
-//     never from an address.
+//   - Commands and files come from alias files of directors that allow them, or
+//     from a user's own forward file and then run as that user; never from an
+//     address, nor from a program's answer.
+//   - A lookup or program that does not answer, and a forward file that cannot be
+//     read, never make an address unknown: on_defer says what they make of it.
 //
 // It refuses to deliver, to write, and to remember beyond its caches.
 //
