@@ -31,7 +31,8 @@
 //	@example.org: item            for every address there without an entry
 //
 // and there an item may be "@example.net" too: the same local part in another
-// domain.
+// domain. A name without a domain is a user of this machine there, not one of
+// the domain.
 //
 // A forward file is a list of items like a file that is included, with commands
 // and files, but without verdicts.
