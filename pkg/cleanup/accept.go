@@ -17,6 +17,10 @@ func (c *Cleanup) accept(s *submission) {
 		c.refuse(s, r)
 		return
 	}
+	if r := c.addCopies(s); r != nil {
+		c.refuse(s, r)
+		return
+	}
 	s.env.Size = s.size
 	rec := journal.Record{
 		ID:       s.env.ID,

@@ -33,8 +33,8 @@ type caller interface {
 	Call(ctx context.Context, req, reply ipc.Message, files ...*os.File) error
 }
 
-// answers asks lookups for one message, each key once. The values that count are
-// the first: no more are kept.
+// answers asks lookups for one message, each key once. Rewriting counts the first
+// value alone, copies those that they may have.
 type answers struct {
 	ctx    context.Context
 	router caller
@@ -44,7 +44,7 @@ type answers struct {
 
 type found struct {
 	yes   bool
-	first []string // one, or none
+	first []string // of the values
 }
 
 // asking gives what is done to a message's addresses somebody to ask. What asks waits, so it must
@@ -70,7 +70,7 @@ func (a *answers) ask(lookup, key string) ([]string, bool, error) {
 	if err != nil {
 		return nil, false, err
 	}
-	f := found{yes: answer.Found, first: answer.Values[:min(1, len(answer.Values))]}
+	f := found{yes: answer.Found, first: answer.Values[:min(maxCopies, len(answer.Values))]}
 	a.known[q] = f
 	return f.first, f.yes, nil
 }

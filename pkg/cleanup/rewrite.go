@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"filbert/pkg/envelope"
 	"filbert/pkg/event"
@@ -26,6 +27,7 @@ type addressRules struct {
 	rewrite *rewrite.Rules
 	syntax  oldaddr.Syntax
 	local   pattern.Asking // the domains for which syntax counts
+	copies  []copyRule
 }
 
 // configure takes settings into force, with what they say of addresses compiled.
@@ -46,6 +48,9 @@ func (c *Cleanup) configure(s *settings.Settings) error {
 	}
 	if r.local, err = pattern.CompileAsking(local, pattern.Domains); err != nil {
 		return fmt.Errorf("take the settings: domains.local: %w", err)
+	}
+	if r.copies, err = compileCopies(s.Copies); err != nil {
+		return fmt.Errorf("take the settings: %w", err)
 	}
 	c.rules.Store(&r)
 	c.settings.Store(s)
@@ -85,7 +90,8 @@ func (c *Cleanup) rewritingOf(v *envelope.Envelope) rewriting {
 
 // asks tells whether lookups may have to be asked.
 func (w *rewriting) asks() bool {
-	return len(w.set.Lookups()) > 0 || w.old && len(w.rules.local.Lookups()) > 0
+	return len(w.set.Lookups()) > 0 || w.old && len(w.rules.local.Lookups()) > 0 ||
+		slices.ContainsFunc(w.rules.copies, func(r copyRule) bool { return r.asks() })
 }
 
 // note remembers a step that the log may tell of.

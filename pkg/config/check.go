@@ -36,6 +36,7 @@ func (c *checker) check() {
 	c.checkTransports()
 	c.checkTransportEdits()
 	c.checkRewrites()
+	c.checkCopies()
 	c.checkLookups()
 	c.checkRetry()
 	c.checkReports()
@@ -43,6 +44,7 @@ func (c *checker) check() {
 	c.checkLimits()
 	c.checkDNS()
 	c.checkSpool()
+	c.checkMemory()
 	c.checkLog()
 	c.checkUsers()
 }

@@ -88,7 +88,13 @@ func (c *checker) checkSpool() {
 // services are the names that log.debug knows.
 var services = []string{
 	"master", "smtpd", "pickup", "cleanup", "dispatch", "router", "smtp-client",
-	"local-deliver", "bounce", "qmgr", "all",
+	"local-deliver", "bounce", "qmgr", "mtadb", "all",
+}
+
+func (c *checker) checkMemory() {
+	// Below this each part of the history would be gone before it is of use.
+	c.sizeAtLeast("memory.max_size", c.s.Memory.MaxSize, 16<<20)
+	c.longerThan0("memory.history_age", c.s.Memory.HistoryAge)
 }
 
 func (c *checker) checkLog() {
@@ -105,6 +111,7 @@ func (c *checker) checkUsers() {
 		{"users.in", u.In},
 		{"users.out", u.Out},
 		{"users.route", u.Route},
+		{"users.memory", u.Memory},
 		{"users.drop_group", u.DropGroup},
 		{"users.admin_group", u.AdminGroup},
 	} {
@@ -121,6 +128,7 @@ func (c *checker) separateUsers(u settings.Users) {
 	seen := map[string]string{}
 	for _, x := range []struct{ key, name string }{
 		{"users.main", u.Main}, {"users.in", u.In}, {"users.out", u.Out}, {"users.route", u.Route},
+		{"users.memory", u.Memory},
 	} {
 		if x.name == "root" {
 			c.bad(x.key, "is root, which would undo the separation", "name a user of its own")

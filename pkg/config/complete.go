@@ -36,6 +36,7 @@ func (c *checker) complete() {
 	c.completeListen()
 	c.completeRouting()
 	c.completeRewrites()
+	c.completeCopies()
 	c.completeSecrets(s)
 }
 

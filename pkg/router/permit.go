@@ -50,7 +50,7 @@ func permitted(s *settings.Settings, caller proto.Service, name string) bool {
 		return takenBy(s, name) || rewritesAsk(s, name)
 	case proto.Cleanup:
 		// Which domains are ours decides whether domains.syntax counts.
-		return rewritesAsk(s, name) || len(s.Domains.Syntax) > 0 && asks(s.Domains.Local, name)
+		return rewritesAsk(s, name) || copiesAsk(s, name) || len(s.Domains.Syntax) > 0 && asks(s.Domains.Local, name)
 	case proto.SMTPClient:
 		return rewritesAsk(s, name)
 	}
@@ -61,6 +61,11 @@ func permitted(s *settings.Settings, caller proto.Service, name string) bool {
 func takenBy(s *settings.Settings, name string) bool {
 	return asks(s.Domains.Local, name) || asks(s.Domains.Relay, name) || asks(s.Domains.Trusted, name) ||
 		slices.ContainsFunc(s.Listen, func(l settings.Listen) bool { return asks(l.Trusted, name) })
+}
+
+// copiesAsk tells whether a rule for copies asks a lookup.
+func copiesAsk(s *settings.Settings, name string) bool {
+	return slices.ContainsFunc(s.Copies, func(c settings.Copy) bool { return c.Lookup == name || asks(c.Match, name) })
 }
 
 // rewritesAsk tells whether a rewriting rule asks a lookup.

@@ -53,10 +53,11 @@ func Default() *Settings {
 			MaxTTL:      Duration(time.Hour),
 			NegativeTTL: Duration(5 * time.Minute),
 		},
-		Spool: Spool{SegmentSize: 16 << 20, MaxSegments: 64, Reserve: 64 << 20},
-		Log:   Log{Format: "text"},
+		Spool:  Spool{SegmentSize: 16 << 20, MaxSegments: 64, Reserve: 64 << 20},
+		Memory: Memory{MaxSize: 2 << 30, HistoryAge: Duration(14 * 24 * time.Hour)},
+		Log:    Log{Format: "text"},
 		Users: Users{
-			Main: "filbert", In: "filbert-in", Out: "filbert-out", Route: "filbert-route",
+			Main: "filbert", In: "filbert-in", Out: "filbert-out", Route: "filbert-route", Memory: "filbert-db",
 			DropGroup: "filbert-drop", AdminGroup: "filbert-adm",
 		},
 	}

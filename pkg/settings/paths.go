@@ -42,5 +42,8 @@ func (i Instance) ConfigFile() string { return filepath.Join(i.Etc, "filbert.tom
 // LogFile is where the suite's events go.
 func (i Instance) LogFile() string { return filepath.Join(i.Log, "filbert.log") }
 
+// Mine is the path of a socket where users ask about their own mail.
+func (i Instance) Mine(name string) string { return filepath.Join(i.Run, "mine", name) }
+
 // Control is the path of a control socket (proto.ControlMaster ...).
 func (i Instance) Control(name string) string { return filepath.Join(i.Run, "control", name) }

@@ -271,3 +271,25 @@ func Or[T any](p *T, unset T) T {
 	}
 	return *p
 }
+
+// Copy sends a copy of mail to further recipients, without a trace in the
+// message: an archive, a supervisor by law. They are added when a message is
+// taken; what becomes of their copies, the sender is not told.
+type Copy struct {
+	// Name appears in messages about mistakes.
+	Name string `toml:"name" json:"name"`
+	// Of is which addresses of a message are looked at: "sender" or "recipients".
+	// Default: "recipients".
+	Of string `toml:"of" json:"of,omitempty"`
+	// Match are the addresses whose mail is copied (patterns), as rewriting has
+	// left them.
+	Match []string `toml:"match" json:"match,omitempty"`
+	// To are the addresses that get the copy.
+	To []string `toml:"to" json:"to,omitempty"`
+	// Lookup names a [lookup.NAME] that has the addresses instead, by the address
+	// that matched, then by @ and its domain.
+	Lookup string `toml:"lookup" json:"lookup,omitempty"`
+	// Listeners limits the rule to mail that came in by listeners of these names.
+	// The suite's own reports are never copied.
+	Listeners []string `toml:"listeners" json:"listeners,omitempty"`
+}

@@ -29,12 +29,14 @@ type Settings struct {
 	Routers    []Router             `toml:"router" json:"router"`
 	Transports map[string]Transport `toml:"transport" json:"transport"`
 	Rewrites   []Rewrite            `toml:"rewrite" json:"rewrite"`
+	Copies     []Copy               `toml:"copy" json:"copy,omitempty"`
 	Lookups    map[string]Lookup    `toml:"lookup" json:"lookup,omitempty"`
 	Retry      Retry                `toml:"retry" json:"retry"`
 	Reports    Reports              `toml:"reports" json:"reports"`
 	Limits     Limits               `toml:"limits" json:"limits"`
 	DNS        DNS                  `toml:"dns" json:"dns"`
 	Spool      Spool                `toml:"spool" json:"spool"`
+	Memory     Memory               `toml:"memory" json:"memory"`
 	Log        Log                  `toml:"log" json:"log"`
 	Users      Users                `toml:"users" json:"users"`
 
@@ -68,6 +70,8 @@ type Users struct {
 	Out string `toml:"out" json:"out"`
 	// Route runs router.
 	Route string `toml:"route" json:"route"`
+	// Memory runs mtadb.
+	Memory string `toml:"memory" json:"memory"`
 	// DropGroup is the group of pickup: who has it may hand in local mail.
 	DropGroup string `toml:"drop_group" json:"drop_group"`
 	// AdminGroup may use the control sockets beside root.
@@ -365,6 +369,18 @@ type Spool struct {
 	MaxSegments int `toml:"max_segments" json:"max_segments"`
 	// Reserve is the free space below which mail is refused for the time being.
 	Reserve Size `toml:"reserve" json:"reserve"`
+}
+
+// Memory bounds what mtadb keeps: the history of messages (mtactl history), and
+// what was found out about hosts and addresses. Nothing of it is needed to
+// deliver mail.
+type Memory struct {
+	// MaxSize is how much of the disk the history may fill; the oldest is dropped
+	// first. What is known of hosts and addresses takes some 200 MB more at
+	// the most.
+	MaxSize Size `toml:"max_size" json:"max_size"`
+	// HistoryAge is how long the history of a message is kept.
+	HistoryAge Duration `toml:"history_age" json:"history_age"`
 }
 
 // Log governs the log.
