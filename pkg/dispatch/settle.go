@@ -321,7 +321,7 @@ func (f *flight) firstWaitingKind() string {
 func (d *Dispatcher) summary(f *flight, waiting int, now time.Time) proto.Summary {
 	s := proto.Summary{
 		ID: f.env.ID, Arrived: f.env.Arrived.Unix(), LastAttempt: now.Unix(), Attempts: uint32(f.attempt),
-		Size: f.env.Size, Bounce: f.env.Sender.IsNull(), Waiting: uint32(waiting), Busy: true,
+		Size: f.env.Size, Bounce: f.env.Sender.IsNull(), Waiting: uint32(waiting), Busy: true, Owner: proto.OwnerOf(f.env),
 	}
 	for i := range f.outcomes {
 		if !f.outcomes[i].Temporary() {

@@ -1,6 +1,7 @@
 package proto
 
 import (
+	"filbert/pkg/envelope"
 	"filbert/pkg/queueid"
 	"filbert/pkg/wire"
 )
@@ -25,16 +26,22 @@ const (
 	DueDelete  DueAction = 4 // do not try: remove it from deferred/ or hold/, tell nobody
 	DueHold    DueAction = 5 // do not try: move it to hold/, Reason says who and why
 	DueRelease DueAction = 6 // move it back
+	// DueDrop: do not try; end the Recipients, in deferred/ or hold/, with no report:
+	// their sender cancelled them, Reason says who. A message of which nobody is
+	// left goes.
+	DueDrop DueAction = 7
 )
 
 // Due asks for an attempt.
 type Due struct {
 	ID     queueid.ID
 	Action DueAction
-	Reason string // DueBounce, DueHold, DueRelease: the administrator's words
+	Reason string // DueBounce, DueHold, DueRelease, DueDrop: the words of who gave the order
 	// WarnDelay: send a delay warning for what is deferred again.
 	WarnDelay bool
 	GiveUpAt  int64 // Unix seconds, for the warning
+	// Recipients of DueDrop are their numbers in the message's envelope.
+	Recipients []uint32
 }
 
 // Kind is KindDue.
@@ -47,6 +54,10 @@ func (m *Due) EncodeTo(e *wire.Encoder) {
 	encodeWords(e, m.Reason, maxWords)
 	e.Bool(m.WarnDelay)
 	e.I64(m.GiveUpAt)
+	e.Count(len(m.Recipients))
+	for _, n := range m.Recipients {
+		e.U32(n)
+	}
 }
 
 // DecodeFrom reads it.
@@ -56,7 +67,11 @@ func (m *Due) DecodeFrom(d *wire.Decoder) {
 	m.Reason = d.String(maxWords)
 	m.WarnDelay = d.Bool()
 	m.GiveUpAt = d.I64()
-	if m.Action < DueAttempt || m.Action > DueRelease {
+	m.Recipients = make([]uint32, d.Count(envelope.MaxRecipients, 4))
+	for i := range m.Recipients {
+		m.Recipients[i] = d.U32()
+	}
+	if m.Action < DueAttempt || m.Action > DueDrop {
 		d.Fail("due action %d", m.Action)
 	}
 }

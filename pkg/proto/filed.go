@@ -1,6 +1,7 @@
 package proto
 
 import (
+	"filbert/pkg/envelope"
 	"filbert/pkg/queueid"
 	"filbert/pkg/wire"
 )
@@ -31,7 +32,29 @@ type Summary struct {
 	NextHop string
 	// Busy: put back by our own limits, due at once.
 	Busy bool
+	// Ordered: standing orders alone keep what waits; Order is the number of the
+	// one that does, 0 = none, or several.
+	Ordered bool
+	Order   uint64
+	// Owner is the user of this machine whose message it is.
+	Owner Owner
 }
+
+// Owner is a user id and one; 0 is nobody, so that what was forgotten belongs to
+// no user and least of all to root.
+type Owner uint32
+
+// OwnerOf is whose a message is: that of the user who handed it in locally, as the
+// kernel said. What came in by SMTP has none.
+func OwnerOf(env *envelope.Envelope) Owner {
+	if env.Source != envelope.FromLocal || env.Client.UID < 0 || env.Client.UID >= 1<<32-1 {
+		return 0
+	}
+	return OwnerUID(uint32(env.Client.UID))
+}
+
+// OwnerUID is the owner with a user id.
+func OwnerUID(uid uint32) Owner { return Owner(uid + 1) }
 
 // EncodeTo appends the summary.
 func (s *Summary) EncodeTo(e *wire.Encoder) {
@@ -44,6 +67,9 @@ func (s *Summary) EncodeTo(e *wire.Encoder) {
 	e.U32(s.Waiting)
 	e.String(s.NextHop)
 	e.Bool(s.Busy)
+	e.Bool(s.Ordered)
+	e.U64(s.Order)
+	e.U32(uint32(s.Owner))
 }
 
 // DecodeFrom reads it.
@@ -57,6 +83,9 @@ func (s *Summary) DecodeFrom(d *wire.Decoder) {
 	s.Waiting = d.U32()
 	s.NextHop = d.String(maxName)
 	s.Busy = d.Bool()
+	s.Ordered = d.Bool()
+	s.Order = d.U64()
+	s.Owner = Owner(d.U32())
 }
 
 // Kind is KindFiled.

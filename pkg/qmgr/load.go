@@ -167,7 +167,7 @@ func (q *Manager) read(queue spool.Queue, id queueid.ID) (*stored, error) {
 func (m *stored) summary() proto.Summary {
 	s := proto.Summary{
 		ID: m.env.ID, Arrived: m.env.Arrived.Unix(), Attempts: uint32(m.book.Attempts),
-		Size: m.env.Size, Bounce: m.env.Sender.IsNull(),
+		Size: m.env.Size, Bounce: m.env.Sender.IsNull(), Owner: proto.OwnerOf(m.env),
 	}
 	if !m.book.LastAttempt.IsZero() {
 		s.LastAttempt = m.book.LastAttempt.Unix()
