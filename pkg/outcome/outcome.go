@@ -77,6 +77,8 @@ const (
 	Internal       Kind = "internal"       // a part of the suite was away or erred
 	Expired        Kind = "expired"        // given up after the retry time
 	Cancelled      Kind = "cancelled"      // by the administrator
+	Ordered        Kind = "order"          // a standing order of the administrator's keeps it; nothing was tried
+	Aborted        Kind = "aborted"        // the administrator abandoned the attempt
 )
 
 // Outcome is one recipient's.

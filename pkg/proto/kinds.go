@@ -21,6 +21,8 @@ const (
 	KindRemoteDone  = 131
 	KindCallout     = 132
 	KindCalledOut   = 133
+	KindAbandon     = 134
+	KindAbandoned   = 135
 	KindLocalJob    = 140
 	KindLocalDone   = 141
 	KindChildJob    = 142 // local-deliver and its children
@@ -36,6 +38,10 @@ const (
 	KindFiledOK     = 161
 	KindDue         = 170
 	KindSettled     = 171
+	KindOrders      = 172
+	KindOrdersTaken = 173
+	KindAbort       = 174
+	KindAborted     = 175
 	KindRemember    = 180
 	KindRemembered  = 181
 	KindRecall      = 182

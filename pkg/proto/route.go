@@ -32,6 +32,10 @@ type RouteQuery struct {
 	// Verify asks whether mail for the recipients would be taken, instead of where
 	// to deliver it: entries with verify = false are not asked.
 	Verify Verify
+	// Override names the hosts that everything goes to, as a router's setting hosts
+	// does, separated by spaces: neither directors nor routers are asked. It is how a
+	// standing order reroutes. "" = they are.
+	Override string
 }
 
 // Origin is where a message came from.
@@ -68,6 +72,7 @@ func (m *RouteQuery) EncodeTo(e *wire.Encoder) {
 	e.U32(m.Most)
 	m.Origin.encodeTo(e)
 	e.U8(uint8(m.Verify))
+	encodeWords(e, m.Override, maxWords)
 	e.Count(len(m.Recipients))
 	for i := range m.Recipients {
 		m.Recipients[i].EncodeTo(e)
@@ -83,6 +88,7 @@ func (m *RouteQuery) DecodeFrom(d *wire.Decoder) {
 	if m.Verify = Verify(d.U8()); m.Verify > VerifyCallout {
 		d.Fail("verify %d", m.Verify)
 	}
+	m.Override = d.String(maxWords)
 	m.Recipients = make([]envelope.Recipient, d.Count(envelope.MaxRecipients, 8))
 	for i := range m.Recipients {
 		m.Recipients[i].DecodeFrom(d)

@@ -26,7 +26,7 @@ var layers = [][]string{
 	{"rewrite", "route", "dsn", "retry", "settings"},
 	{"journal", "spool", "ledger", "config", "resolve", "resolve/resolvetest", "lookup", "lookup/link", "event", "aliases", "cdb", "sqltable", "ldaptable", "redistable", "socketmap", "callout"},
 	{"tables"},
-	{"proto"},
+	{"proto", "standing"},
 	{"ipc", "service", "service/admin", "service/servicetest"},
 	{"smtpd", "pickup", "cleanup", "dispatch", "router", "smtpclient", "localdeliver", "bounce", "qmgr", "mtadb", "master", "mtactl", "smtpclient/smtptest"},
 }
