@@ -49,6 +49,8 @@ func (d *Dispatcher) attemptDeferred(_ context.Context, req *proto.Due) proto.Se
 	switch req.Action {
 	case proto.DueDelete:
 		return d.delete(req)
+	case proto.DueDrop:
+		return d.dropRecipients(req)
 	case proto.DueHold:
 		return d.move(req, spool.Deferred, spool.Hold, spool.Held)
 	case proto.DueRelease:

@@ -84,7 +84,7 @@ func (l *Ledger) note(env *envelope.Envelope, line *spool.LogLine) {
 		l.HeldFor = line.Outcome.Text
 	case spool.Released:
 		l.HeldFor = untrusted.Text{}
-	case spool.Delivered, spool.DeferredV, spool.Failed, spool.Expanded, spool.Reported:
+	case spool.Delivered, spool.DeferredV, spool.Failed, spool.Expanded, spool.Reported, spool.Cancelled:
 		l.noteOutcome(env, line)
 	}
 }
@@ -95,7 +95,11 @@ func (l *Ledger) noteOutcome(env *envelope.Envelope, line *spool.LogLine) {
 		return
 	}
 	s := &l.States[line.Recipient]
-	if line.Verb != spool.Reported {
+	switch line.Verb {
+	case spool.Reported:
+	case spool.Cancelled: // no attempt: the wait goes on for the others
+		s.Last = outcome.Outcome{Class: outcome.Failed, Kind: outcome.Cancelled, Text: line.Outcome.Text}
+	default:
 		s.Last = line.Outcome
 		// All lines of one attempt bear the same time, but for those behind a line
 		// that says that it goes on.
@@ -110,7 +114,7 @@ func (l *Ledger) noteOutcome(env *envelope.Envelope, line *spool.LogLine) {
 	switch line.Verb {
 	case spool.Delivered, spool.Reported:
 		l.served[line.Address] = struct{}{}
-	case spool.Expanded:
+	case spool.Expanded, spool.Cancelled:
 	default:
 		return
 	}

@@ -140,3 +140,15 @@ func TestAttemptThatGoesOnIsCountedOnce(t *testing.T) {
 		t.Errorf("in the end %d attempts, ongoing %v", l.Attempts, l.Ongoing)
 	}
 }
+
+func TestCancellingIsNoAttempt(t *testing.T) {
+	env := &envelope.Envelope{Recipients: []envelope.Recipient{rcpt("a@x.example"), rcpt("b@x.example")}}
+	a, b := KeyText(&env.Recipients[0]), KeyText(&env.Recipients[1])
+	l := read(env, line(0, spool.DeferredV, 0, a), line(0, spool.DeferredV, 1, b), line(5, spool.Cancelled, 0, a))
+	if w := l.Waiting(); len(w) != 1 || w[0] != 1 {
+		t.Errorf("waiting %v", w)
+	}
+	if l.Attempts != 1 || !l.LastAttempt.Equal(noon) {
+		t.Errorf("%d attempts, the last at %v", l.Attempts, l.LastAttempt)
+	}
+}
