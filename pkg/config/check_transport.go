@@ -49,6 +49,12 @@ var transportOptions = map[string][]string{
 	"password_file":        remoteDrivers,
 	"umask":                localDrivers,
 	"writable_home":        pathDrivers,
+	"mailbox_limit":        pathDrivers,
+	"mailbox_messages":     {"maildir"},
+	"mailbox_warn":         pathDrivers,
+	"warn_every":           pathDrivers,
+	"when_full":            pathDrivers, // quotas of the system, too
+	"read_within":          pathDrivers,
 }
 
 func (c *checker) checkTransports() {
@@ -65,6 +71,7 @@ func (c *checker) checkTransports() {
 			continue
 		}
 		c.onlyFor(path, t.Driver, transportOptions)
+		c.quota(path, &t)
 		c.between(path+".concurrency", t.Concurrency, 0, 100_000)
 		c.headers(path, &settings.Course{HeadersAdd: t.HeadersAdd, HeadersRemove: t.HeadersRemove})
 		c.transportRewrites(path+".rewrite", &t)

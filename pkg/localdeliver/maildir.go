@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"strings"
@@ -22,9 +23,17 @@ func (w *worker) maildir(ctx context.Context, d *delivery, base, path string) ou
 	if err := checkMaildir(path, dir); err != nil {
 		return *fileOutcome("use the mailbox "+path, err)
 	}
-	if err := w.deposit(ctx, dir, d); err != nil {
-		return *fileOutcome("write to the mailbox "+path, err)
+	account, o := w.openAccount(ctx, d, dir, path)
+	if o != nil {
+		return *o
 	}
+	defer account.close()
+	size, err := w.deposit(ctx, dir, d.Hostname, d.text.writeTo)
+	if err != nil {
+		now := w.now()
+		return *d.writeOutcome("write to the mailbox "+path, err, d.maildirReader(dir, path, now), now)
+	}
+	account.added(ctx, size)
 	return delivered("delivered to the mailbox")
 }
 
@@ -42,21 +51,27 @@ func checkMaildir(path string, dir *durable.Dir) error {
 	return nil
 }
 
-// deposit writes the message under a new name in tmp and moves it to new.
-func (w *worker) deposit(ctx context.Context, fsys durable.FS, d *delivery) error {
-	name := w.uniqueName(d.Hostname)
-	tmp, final := "tmp/"+name, "new/"+name
+// deposit writes a message under a new name in tmp and moves it to new. It gives
+// the size, which stands in the name as well (Maildir++), so that nobody has to ask
+// for it again.
+func (w *worker) deposit(ctx context.Context, fsys durable.FS, host string, write func(io.Writer, lineHook) error) (int64, error) {
+	name := w.uniqueName(host)
+	tmp := "tmp/" + name
 	f, err := create(fsys, tmp)
 	if errors.Is(err, fs.ErrNotExist) {
 		if err := makeMaildir(fsys); err != nil {
-			return err
+			return 0, err
 		}
 		f, err = create(fsys, tmp)
 	}
 	if err != nil {
-		return err
+		return 0, err
 	}
-	err = d.text.writeTo(f, nil)
+	err = write(f, nil)
+	var size int64
+	if err == nil {
+		size, err = f.Size()
+	}
 	if err == nil {
 		err = f.Datasync()
 	}
@@ -69,12 +84,19 @@ func (w *worker) deposit(ctx context.Context, fsys durable.FS, d *delivery) erro
 		// in the mailbox yet, and so it shall stay.
 		err = ctx.Err()
 	}
-	if err == nil {
-		// The name is new to this machine and this Maildir, so that rename
-		// can't replace anything; link and unlink would be one more change of
-		// a directory to flush.
-		err = fsys.Rename(tmp, final)
+	if err != nil {
+		_ = fsys.Remove(tmp)
+		return 0, err
 	}
+	return size, moveToNew(fsys, tmp, fmt.Sprintf("new/%s,S=%d", name, size))
+}
+
+// moveToNew makes what lies in tmp a message.
+func moveToNew(fsys durable.FS, tmp, final string) error {
+	// The name is new to this machine and this Maildir, so that rename
+	// can't replace anything; link and unlink would be one more change of
+	// a directory to flush.
+	err := fsys.Rename(tmp, final)
 	if errors.Is(err, fs.ErrNotExist) {
 		// tmp without new: a Maildir that somebody made by hand.
 		if err = makeMaildir(fsys); err == nil {

@@ -43,7 +43,7 @@ func TestMaildirNameIsUniqueAndHoldsTheHost(t *testing.T) {
 		wantDelivered(t, deliverIn(t, w, job))
 	}
 	list := names(t, filepath.Join(home, "Maildir", "new"))
-	form := regexp.MustCompile(`^1791194401\.M2P[0-9]+Q[123]\.odd\\057na\\072me$`)
+	form := regexp.MustCompile(`^1791194401\.M2P[0-9]+Q[123]\.odd\\057na\\072me,S=[0-9]+$`)
 	if len(list) != 3 || !form.MatchString(list[0]) {
 		t.Fatalf("names %q", list)
 	}
@@ -333,7 +333,8 @@ func TestFailedWritesAreDeferredAndLeaveNothing(t *testing.T) {
 			c.fault.FS = root
 			job := testJob(settings.Transport{Driver: "maildir"}, testMessage)
 			d := &delivery{childJob: job, text: newText(&job.Job, nil)}
-			o := fileOutcome("write", testWorker().deposit(t.Context(), &c.fault, d))
+			_, err = testWorker().deposit(t.Context(), &c.fault, "host", d.text.writeTo)
+			o := fileOutcome("write", err)
 			wantOutcome(t, &proto.LocalDone{Outcome: *o}, outcome.Deferred, c.kind, c.status)
 			if n := len(names(t, dir+"/tmp")) + len(names(t, dir+"/new")); n != 0 {
 				t.Fatalf("%d files left", n)

@@ -10,9 +10,11 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"filbert/pkg/durable"
+	"filbert/pkg/envelope"
 	"filbert/pkg/outcome"
 )
 
@@ -32,29 +34,58 @@ func (w *worker) mboxAppend(ctx context.Context, d *delivery, base, path string)
 		return *fileOutcome("open the directory of "+path, err)
 	}
 	defer dir.Close()
-	if err := w.appendLocked(ctx, d, dir, filepath.Base(path)); err != nil {
-		return *fileOutcome("append to the mailbox "+path, err)
+	if o := w.appendLocked(ctx, d, dir, path); o != nil {
+		return *o
 	}
 	return delivered("delivered to the mailbox")
 }
 
-// appendLocked takes both locks, dot lock first as most programs do, and
-// appends.
-func (w *worker) appendLocked(ctx context.Context, d *delivery, dir *durable.Dir, name string) error {
+// appendLocked takes both locks, dot lock first as most programs do, and appends
+// where there is room.
+func (w *worker) appendLocked(ctx context.Context, d *delivery, dir *durable.Dir, path string) *outcome.Outcome {
+	name, doing := filepath.Base(path), "append to the mailbox "+path
 	unlock, err := w.dotLock(ctx, dir, name)
 	if err != nil {
-		return err
+		return d.writeOutcome(doing, err, unknown, w.now())
 	}
 	defer unlock()
 	f, err := w.openMbox(ctx, dir, name)
 	if err != nil {
-		return err
+		return d.writeOutcome(doing, err, unknown, w.now())
 	}
 	defer f.Close()
 	if ctx.Err() != nil {
-		return errLocked // too late, or whoever asked has gone and asks another
+		return fileOutcome(doing, errLocked) // too late, or whoever asked has gone and asks another
 	}
-	return appendMessage(f, d, w.now())
+	now, l := w.now(), limitsOfMailbox(d.t)
+	read := func() time.Time { return mboxRead(f.OS()) }
+	size, err := f.Size()
+	if err != nil {
+		return fileOutcome(doing, err)
+	}
+	if o := d.refuses(l, usage{bytes: size}, read, now); o != nil {
+		return o
+	}
+	if err := appendMessage(f, fromLine(d.Job.Sender), d.text.writeTo, now); err != nil {
+		return d.writeOutcome(doing, err, read, now)
+	}
+	if l.any() && d.Job.Recipient.Kind == envelope.TargetAddress {
+		d.warnMbox(f, dir, warnedBeside(name), l, now)
+	}
+	return nil
+}
+
+// unknown is when a mailbox was last read that could not be opened.
+func unknown() time.Time { return time.Time{} }
+
+// warnMbox appends a warning where it is time. The mailbox is locked.
+func (d *delivery) warnMbox(f durable.File, dir *durable.Dir, state string, l limits, now time.Time) {
+	size, err := f.Size()
+	u := usage{bytes: size}
+	if err != nil || !l.warns(u) || !warningDue(dir, state, d.t.WarnEvery.D(), now) || !claimWarning(dir, state, now) {
+		return
+	}
+	_ = appendMessage(f, "MAILER-DAEMON", d.warning(l, u, now).writeTo, now) // a warning that can't be written is none
 }
 
 // openMbox opens the mailbox and locks it. Another program may have replaced
@@ -91,7 +122,12 @@ func (w *worker) openMbox(ctx context.Context, dir *durable.Dir, name string) (d
 // openOrCreate never follows a symbolic link (durable.FS) and never blocks on a
 // fifo.
 func openOrCreate(dir *durable.Dir, name string) (durable.File, error) {
-	f, err := dir.OpenFile(name, os.O_RDWR|os.O_APPEND, 0)
+	// What we read of it is no reading by its user.
+	f, err := dir.OpenFile(name, os.O_RDWR|os.O_APPEND|syscall.O_NOATIME, 0)
+	if errors.Is(err, syscall.EPERM) {
+		// It is not ours, which is told by who checks it.
+		f, err = dir.OpenFile(name, os.O_RDWR|os.O_APPEND, 0)
+	}
 	if !errors.Is(err, fs.ErrNotExist) {
 		return f, err
 	}
@@ -126,7 +162,7 @@ func stillNamed(dir *durable.Dir, name string, opened fs.FileInfo) (bool, error)
 
 // appendMessage writes one message at the end and takes it back when that
 // fails: half a message would run into the next one.
-func appendMessage(f durable.File, d *delivery, now time.Time) error {
+func appendMessage(f durable.File, from string, write func(io.Writer, lineHook) error, now time.Time) error {
 	size, err := f.Size()
 	if err != nil {
 		return err
@@ -136,9 +172,9 @@ func appendMessage(f durable.File, d *delivery, now time.Time) error {
 		return err
 	}
 	tail := &tailWriter{w: f}
-	_, err = fmt.Fprintf(tail, "%sFrom %s %s\n", gap, fromLine(d.Job.Sender), now.UTC().Format(time.ANSIC))
+	_, err = fmt.Fprintf(tail, "%sFrom %s %s\n", gap, from, now.UTC().Format(time.ANSIC))
 	if err == nil {
-		err = d.text.writeTo(tail, quoteFrom)
+		err = write(tail, quoteFrom)
 	}
 	if err == nil {
 		// One empty line ends a message.

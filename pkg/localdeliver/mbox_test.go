@@ -209,7 +209,7 @@ func TestFailedAppendIsTakenBack(t *testing.T) {
 			defer f.Close()
 			job := testJob(settings.Transport{Driver: "mbox"}, testMessage)
 			d := &delivery{childJob: job, text: newText(&job.Job, nil)}
-			if err := appendMessage(f, d, time.Now()); err == nil {
+			if err := appendMessage(f, "ada@far.example", d.text.writeTo, time.Now()); err == nil {
 				t.Fatal("no error")
 			}
 			if got := read(t, filepath.Join(dir, "bob")); got != before {

@@ -1,6 +1,7 @@
 package localdeliver
 
 import (
+	"context"
 	"errors"
 	"io/fs"
 	"syscall"
@@ -35,24 +36,50 @@ func delivered(text string) outcome.Outcome {
 
 // fileOutcome says what an error of the file system means for the recipient:
 // never that the mail is returned, as somebody can repair all of them.
+//
+// The codes tell the sender's side whose trouble it is (RFC 3463, sections 3.3 and
+// 3.4): X.2.x one mailbox's, X.3.x this machine's. A home that is not there is
+// 4.2.1, "mailbox disabled, not accepting messages", which is a mailbox that exists
+// and takes nothing for now; 4.3.0 would say of all users what is true for one.
 func fileOutcome(doing string, err error) *outcome.Outcome {
-	say := func(k outcome.Kind, s smtp.Status) *outcome.Outcome {
-		return deferred(k, s, "%s: %v", doing, err)
+	say := func(k outcome.Kind, s smtp.Status, words string) *outcome.Outcome {
+		return deferred(k, s, "%s: %s: %v", doing, words, err)
 	}
 	switch {
-	case errors.Is(err, errShort):
-		return say(outcome.Internal, statusSystem)
+	case errors.Is(err, errShort), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return deferred(outcome.Internal, statusSystem, "%s: %v", doing, err)
 	case errors.Is(err, errLocked):
-		return say(outcome.Locked, statusMailbox)
-	case errors.Is(err, syscall.EDQUOT), errors.Is(err, syscall.EFBIG):
-		return say(outcome.Quota, smtp.Status{Class: 4, Subject: 2, Detail: 2})
+		return deferred(outcome.Locked, statusMailbox, "%s: %v", doing, err)
+	case errors.Is(err, syscall.EDQUOT):
+		return say(outcome.Quota, statusFull, "the user's disk quota on this machine is used up")
+	case errors.Is(err, syscall.EFBIG):
+		return say(outcome.Quota, statusFull, "the mailbox is as large as a file may be here")
 	case errors.Is(err, syscall.ENOSPC):
-		return say(outcome.DiskFull, smtp.Status{Class: 4, Subject: 3, Detail: 1})
-	case errors.Is(err, errUnsafe), errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.ELOOP),
-		errors.Is(err, syscall.EROFS), errors.Is(err, syscall.EXDEV), errors.Is(err, syscall.ENOTDIR):
-		return say(outcome.Permission, statusMailbox)
+		return say(outcome.DiskFull, statusDiskFull, "the file system is full")
+	case errors.Is(err, errUnsafe):
+		return deferred(outcome.Permission, statusMailbox, "%s: %v", doing, err)
+	case errors.Is(err, syscall.EROFS):
+		return say(outcome.Permission, statusMailbox, "the file system can only be read")
+	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.ELOOP), errors.Is(err, syscall.EXDEV), errors.Is(err, syscall.ENOTDIR):
+		return say(outcome.Permission, statusMailbox, "the mailbox may not be written to")
 	case errors.Is(err, fs.ErrNotExist):
-		return say(outcome.HomeMissing, statusHome)
+		return say(outcome.HomeMissing, statusHome, "the directory is not there")
+	case isAway(err):
+		return say(outcome.HomeMissing, statusHome, "the file server is away")
 	}
-	return say(outcome.Internal, statusMailbox)
+	return deferred(outcome.Internal, statusMailbox, "%s: %v", doing, err)
+}
+
+// isAway tells the errors of network file systems whose server does not answer,
+// or has forgotten us.
+func isAway(err error) bool {
+	for _, e := range []syscall.Errno{
+		syscall.ESTALE, syscall.EHOSTDOWN, syscall.EHOSTUNREACH, syscall.ENETDOWN, syscall.ENETUNREACH,
+		syscall.ENOTCONN, syscall.ECONNREFUSED, syscall.ETIMEDOUT, syscall.EREMOTEIO,
+	} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
 }

@@ -106,8 +106,17 @@ func (t Transport) Complete() Transport {
 	setDuration(&t.ConnectionMaxAge, 5*time.Minute)
 	setDuration(&t.ConnectionIdle, 5*time.Second)
 	setDuration(&t.Timeout, 10*time.Minute)
+	setDuration(&t.WarnEvery, 7*24*time.Hour)
+	setDuration(&t.ReadWithin, 180*24*time.Hour)
 	if t.TLS == "" {
 		t.TLS = "opportunistic"
+	}
+	if t.MailboxWarn == nil {
+		percent := 80
+		t.MailboxWarn = &percent
+	}
+	if t.WhenFull == "" {
+		t.WhenFull = "defer"
 	}
 	if t.WritableHome == "" {
 		t.WritableHome = "defer"

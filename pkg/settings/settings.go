@@ -247,6 +247,30 @@ type Transport struct {
 	// Password is what PasswordFile had: filled in by the loader, never from the
 	// configuration, and given to smtp-client alone.
 	Password string `toml:"-" json:"password,omitempty"`
+
+	// MailboxLimit is the size that one mailbox may have (maildir with all its
+	// folders, mbox); 0 = no limit. It holds where the system has no quotas, and is
+	// kept by the suite alone: a user may still fill his disk in other ways.
+	MailboxLimit Size `toml:"mailbox_limit" json:"mailbox_limit,omitempty"`
+	// MailboxMessages is the number of messages that one mailbox may have (maildir);
+	// 0 = no limit.
+	MailboxMessages int `toml:"mailbox_messages" json:"mailbox_messages,omitempty"`
+	// MailboxWarn is the share of a limit, in percent, from which the user finds a
+	// warning in his mailbox and `mtactl mailboxes --over` lists it; 0 = never.
+	// Default: 80.
+	MailboxWarn *int `toml:"mailbox_warn" json:"mailbox_warn,omitempty"`
+	// WarnEvery is the time within which a user is warned once at most. Default: 7 days.
+	WarnEvery Duration `toml:"warn_every" json:"warn_every,omitempty"`
+	// WhenFull is what becomes of mail for a mailbox that has no room left, by
+	// mailbox_limit, mailbox_messages or a quota of the system: "defer" (try until
+	// [retry] gives up), "bounce" (return it at once), "defer-if-read" (wait for
+	// those who read their mail, and return it for those who have not for
+	// read_within) or "deliver" (the limits warn, and keep nothing out). Default:
+	// "defer".
+	WhenFull string `toml:"when_full" json:"when_full,omitempty"`
+	// ReadWithin is how long ago a mailbox may have been read for "defer-if-read" to
+	// wait. Default: 180 days.
+	ReadWithin Duration `toml:"read_within" json:"read_within,omitempty"`
 }
 
 // Rewrite changes addresses when a message comes in, in the envelope and in the
