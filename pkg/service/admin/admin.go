@@ -3,8 +3,12 @@
 //
 // It promises handlers that every request comes from a peer that admit let in
 // (others get 403), a body of at most proto.ControlMax bytes, and a deadline on
-// each read. It is a package of its own so that only the two programs that have
-// such a socket, master and qmgr, link an HTTP server.
+// each read. It is a package of its own so that only the programs that have
+// such a socket, master, qmgr and mtadb, link an HTTP server.
+//
+// ServeUsers is the same for the sockets under run/mine, which every user of the
+// machine may ask: one user can't take so much of the daemon that others, or
+// the mail, would feel it.
 package admin
 
 import (
