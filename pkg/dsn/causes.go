@@ -1,117 +1,158 @@
 package dsn
 
-import "filbert/pkg/outcome"
+import (
+	"strings"
 
-// cause is what a kind of failure means to somebody who does not run mail
-// servers, and what that person can do.
-type cause struct{ why, todo string }
+	"filbert/pkg/outcome"
+)
 
-var causes = map[outcome.Kind]cause{
-	outcome.UnknownUser: {
-		"There is nobody of this name at that address.",
-		"Please check the spelling of the part before the @. If you took it from an old message or list, the address may have been given up.",
-	},
-	outcome.NoDomain: {
-		"The part after the @ does not exist on the Internet.",
-		"Please check its spelling: often a letter is missing, or .com stands where .org should be.",
-	},
-	outcome.NoMX: {
-		"The part after the @ exists, but it has no mail server.",
-		"Please check its spelling: perhaps a part of the name is missing or too many.",
-	},
-	outcome.NullMX: {
-		"The owner of the domain says that it does not receive mail.",
-		"Please find another address of this person or organisation.",
-	},
-	outcome.RcptRefused: {
-		"The recipient's mail server does not accept mail for this address.",
-		"Please check the spelling. The server's own words below may say more.",
-	},
-	outcome.MailRefused: {
-		"The recipient's mail server does not accept mail from your address.",
-		"The server's own words below say why; your mail administrator can help.",
-	},
-	outcome.DataRefused: {
-		"The recipient's mail server refused the message after it had seen it.",
-		"It may have been taken for unwanted mail, or be too large. The server's own words below may say more.",
-	},
-	outcome.Greeting: {
-		"The recipient's mail server does not talk to ours.",
-		"Your mail administrator can find out why.",
-	},
-	outcome.Refused: {
-		"The recipient's computer does not accept mail connections.",
-		"Please check the part after the @. It may name a computer that receives no mail.",
-	},
-	outcome.TimedOut: {
-		"The recipient's mail server did not answer in time.",
-		"It may be down or overloaded. You can try again later.",
-	},
-	outcome.Unreachable: {
-		"The recipient's mail server can't be reached from here.",
-		"There may be a failure of the network. You can try again later.",
-	},
-	outcome.LostConnection: {
-		"The recipient's mail server broke off the conversation.",
-		"You can try again later.",
-	},
-	outcome.Expired: {
-		"We tried for as long as is usual, without success, and have now given up.",
-		"What stood in the way the last time is shown below. You can try again later, or reach the recipient in another way.",
-	},
-	outcome.Loop: {
-		"The mail was going in circles: the address leads back to itself.",
-		"The administrator of the recipient's domain has to mend this.",
-	},
-	outcome.Quota: {
-		"The recipient's mailbox is full.",
-		"Please reach the recipient in another way, or try again later.",
-	},
-	outcome.Content: {
-		"The recipient's mail server is too old for this message.",
-		"A message without attachments and special characters may pass.",
-	},
-	outcome.Command: {
-		"A program that handles mail for this address refused it.",
-		"",
-	},
-	outcome.Policy: {
-		"Mail for this address is not accepted.",
-		"",
-	},
-	outcome.Cancelled: {
-		"The administrator of this mail system returned the message.",
-		"",
-	},
-	outcome.DNS: {
-		"We could not find out where mail for this address goes.",
-		"",
-	},
-	outcome.HomeMissing: {
-		"The recipient's mailbox is not available at the moment.",
-		"",
-	},
-	outcome.DiskFull: {
-		"There is no room for more mail at the moment.",
-		"",
-	},
-	outcome.Locked: {
-		"The recipient's mailbox is in use by another program.",
-		"",
-	},
-	outcome.TLS: {
-		"A secure connection to the recipient's mail server could not be made.",
-		"",
-	},
+// Cause is what stood in a message's way, as somebody sees it who does not run
+// mail servers. It is the name of texts: "CAUSE.why" says what it is, "CAUSE.todo"
+// what that person can do.
+type Cause string
+
+// The causes. Names are stable: sites call files by them.
+const (
+	UnknownUser        Cause = "unknown-user"
+	Moved              Cause = "moved"
+	BadAddress         Cause = "bad-address"
+	NoDomain           Cause = "no-domain"
+	NoMailServer       Cause = "no-mail-server"
+	TakesNoMail        Cause = "takes-no-mail"
+	MailboxFull        Cause = "mailbox-full"
+	MailboxDisabled    Cause = "mailbox-disabled"
+	RecipientRefused   Cause = "recipient-refused"
+	SenderRefused      Cause = "sender-refused"
+	MessageRefused     Cause = "message-refused"
+	Policy             Cause = "policy"
+	TooLarge           Cause = "too-large"
+	Relaying           Cause = "relaying"
+	Greylisted         Cause = "greylisted"
+	Later              Cause = "later"
+	Refused            Cause = "refused"
+	TimedOut           Cause = "timeout"
+	Unreachable        Cause = "unreachable"
+	Lost               Cause = "lost"
+	Greeting           Cause = "greeting"
+	Protocol           Cause = "protocol"
+	TLS                Cause = "tls"
+	DNS                Cause = "dns"
+	Expired            Cause = "expired"
+	Loop               Cause = "loop"
+	Content            Cause = "content"
+	MailboxUnavailable Cause = "mailbox-unavailable"
+	MailboxLocked      Cause = "mailbox-locked"
+	DiskFull           Cause = "disk-full"
+	Command            Cause = "command"
+	Site               Cause = "site"
+	Cancelled          Cause = "cancelled"
+	Internal           Cause = "internal"
+	Other              Cause = "other"
+)
+
+// Causes are all of them, in the order in which a person would look: the address,
+// the mailbox, the message, the way there, we.
+func Causes() []Cause {
+	return []Cause{
+		UnknownUser, Moved, BadAddress, NoDomain, NoMailServer, TakesNoMail, MailboxFull, MailboxDisabled,
+		RecipientRefused, SenderRefused, MessageRefused, Policy, TooLarge, Relaying, Greylisted, Later,
+		Refused, TimedOut, Unreachable, Lost, Greeting, Protocol, TLS, DNS, Expired, Loop, Content,
+		MailboxUnavailable, MailboxLocked, DiskFull, Command, Site, Cancelled, Internal, Other,
+	}
 }
 
-// explain puts an outcome into plain words.
-func explain(o *outcome.Outcome) (why, todo string) {
-	if c, ok := causes[o.Kind]; ok {
-		return c.why, c.todo
+// byKind are the kinds that say all. What a server replied is looked at more closely.
+var byKind = map[outcome.Kind]Cause{
+	outcome.UnknownUser:    UnknownUser,
+	outcome.NoDomain:       NoDomain,
+	outcome.NoMX:           NoMailServer,
+	outcome.NullMX:         TakesNoMail,
+	outcome.Refused:        Refused,
+	outcome.TimedOut:       TimedOut,
+	outcome.Unreachable:    Unreachable,
+	outcome.LostConnection: Lost,
+	outcome.Protocol:       Protocol,
+	outcome.TLS:            TLS,
+	outcome.DNS:            DNS,
+	outcome.Expired:        Expired,
+	outcome.Loop:           Loop,
+	outcome.Content:        Content,
+	outcome.Quota:          MailboxFull,
+	outcome.DiskFull:       DiskFull,
+	outcome.Locked:         MailboxLocked,
+	outcome.HomeMissing:    MailboxUnavailable,
+	outcome.Command:        Command,
+	outcome.Cancelled:      Cancelled,
+	outcome.Auth:           Internal,
+	outcome.Permission:     Internal,
+	outcome.Busy:           Internal,
+	outcome.Internal:       Internal,
+}
+
+// byStatus are the codes of RFC 3463 that servers use for one thing each; the class
+// is the outcome's.
+var byStatus = map[[2]int]Cause{
+	{1, 1}: UnknownUser, {1, 3}: BadAddress, {1, 6}: Moved, {1, 7}: SenderRefused, {1, 8}: SenderRefused, {1, 10}: TakesNoMail,
+	{2, 1}: MailboxDisabled, {2, 2}: MailboxFull, {2, 3}: TooLarge, {3, 4}: TooLarge, {4, 6}: Loop,
+}
+
+// CauseOf is the cause of an outcome.
+func CauseOf(o *outcome.Outcome) Cause {
+	status := byStatus[[2]int{o.Status.Subject, o.Status.Detail}]
+	switch o.Kind {
+	case outcome.UnknownUser, outcome.NoDomain:
+		if status == Moved || status == BadAddress {
+			return status
+		}
+	case outcome.Policy:
+		if o.Temporary() {
+			return Later
+		}
+		return Site
+	case outcome.Greeting, outcome.HELO:
+		if o.Temporary() {
+			return Later
+		}
+		return Greeting
+	case outcome.MailRefused, outcome.RcptRefused, outcome.DataRefused:
+		return replied(o, status)
 	}
-	if o.Temporary() {
-		return "There was a problem that may pass.", ""
+	if c, ok := byKind[o.Kind]; ok {
+		return c
 	}
-	return "The message could not be delivered.", ""
+	return Other
+}
+
+// replied is the cause of a server's reply to a command. Codes are believed first,
+// then two words that servers have agreed on.
+func replied(o *outcome.Outcome, status Cause) Cause {
+	said := strings.ToLower(o.Text.ForReport())
+	switch {
+	case o.Temporary() && (strings.Contains(said, "greylist") || strings.Contains(said, "graylist")):
+		return Greylisted
+	case o.Temporary() && status != MailboxFull:
+		return Later
+	case o.Kind == outcome.RcptRefused && strings.Contains(said, "relay"):
+		return Relaying
+	case o.Kind == outcome.RcptRefused && o.Code == 551: // RFC 5321, section 3.4
+		return Moved
+	case status == UnknownUser && o.Kind != outcome.RcptRefused:
+		// A server that says so of a sender, or of the message, means something else.
+	case status != "":
+		return status
+	case o.Code == 552 && o.Status.Detail == 0: // RFC 5321, section 4.2.3, of servers without codes
+		if o.Kind == outcome.RcptRefused {
+			return MailboxFull
+		}
+		return TooLarge
+	case o.Status.Subject == 7 && o.Kind != outcome.MailRefused:
+		return Policy
+	}
+	switch o.Kind {
+	case outcome.MailRefused:
+		return SenderRefused
+	case outcome.RcptRefused:
+		return RecipientRefused
+	}
+	return MessageRefused
 }

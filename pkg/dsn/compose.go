@@ -22,6 +22,7 @@ const (
 	Delay   What = 2
 	Success What = 3
 	Double  What = 4 // a report of ours could not be delivered; goes to the postmaster
+	After   What = 5 // a message whose delay was told has been delivered after all
 )
 
 // Request is all that a report is made of.
@@ -39,22 +40,39 @@ type Request struct {
 	Words    []bool
 	GiveUpAt time.Time // Delay
 
+	// Texts are the words; nil = those of this program.
+	Texts *Catalogue
+	// Language is that of the words; "" = English. Guessed says that it is a guess:
+	// then the words stand in English too, in short.
+	Language string
+	Guessed  bool
+
 	// Returned is the header, or with Full all of the message, CRLF text.
 	Returned []byte
 	Full     bool
 }
 
+// maxSubjectField bounds our own subject, which a site's texts may put words of the
+// sender in.
+const maxSubjectField = 500
+
 // Compose writes the report, without Date and Message-ID: cleanup adds them.
 func Compose(r *Request) []byte {
+	if r.Texts == nil {
+		own := *r
+		own.Texts = Shipped()
+		r = &own
+	}
 	parts := [][]byte{r.plainPart(), r.statusPart(), r.returnedPart()}
 	boundary := chooseBoundary(parts)
 	var b strings.Builder
 	fmt.Fprintf(&b, "From: Mail Delivery System <MAILER-DAEMON@%s>\r\n", r.Hostname)
 	fmt.Fprintf(&b, "To: %s\r\n", r.To.Path())
-	fmt.Fprintf(&b, "Subject: %s\r\n", r.subject())
+	encodedField(&b, "Subject", oneLine(untrusted.From(r.in(r.language()).title()), maxSubjectField))
 	// RFC 3834, section 2: nobody's autoresponder should answer this.
 	b.WriteString("Auto-Submitted: auto-replied\r\n")
 	r.threading(&b)
+	fmt.Fprintf(&b, "Content-Language: %s\r\n", r.contentLanguage())
 	b.WriteString("MIME-Version: 1.0\r\n")
 	fmt.Fprintf(&b, "Content-Type: multipart/report; report-type=delivery-status;\r\n\tboundary=\"%s\"\r\n", boundary)
 	if r.eightBit() {
@@ -99,22 +117,6 @@ func isMessageID(s string) bool {
 	return true
 }
 
-func (r *Request) subject() string {
-	n := len(r.Envelope.Recipients)
-	switch r.What {
-	case Delay:
-		return "Your message has not been delivered yet"
-	case Success:
-		return "Your message was delivered"
-	case Double:
-		return "A delivery report could not be delivered"
-	}
-	if n > 1 {
-		return fmt.Sprintf("Your message could not be delivered to %d recipients", n)
-	}
-	return "Your message could not be delivered"
-}
-
 // eightBit: RFC 6152: what has octets above 127 must say so.
 func (r *Request) eightBit() bool {
 	if r.Envelope.UTF8 || r.To.NeedsUTF8() {
@@ -125,12 +127,7 @@ func (r *Request) eightBit() bool {
 			return true
 		}
 	}
-	for i, rc := range r.Envelope.Recipients {
-		if rc.Address.NeedsUTF8() || !isASCII(r.wordsFor(i).ForReport()) {
-			return true
-		}
-	}
-	return false
+	return r.utf8Addresses()
 }
 
 // wordsFor is what this site has to say about a recipient, or empty.

@@ -58,7 +58,7 @@ func (r *Request) recipientFields(b *strings.Builder, i int) {
 		field(b, "Remote-MTA", "dns; "+untrusted.From(o.Remote).ForHeader())
 	}
 	// The site's own words are for people: they stand in the first part alone.
-	if !o.Text.IsEmpty() && r.What != Success && r.wordsFor(i).IsEmpty() {
+	if !o.Text.IsEmpty() && !r.succeeded() && r.wordsFor(i).IsEmpty() {
 		field(b, "Diagnostic-Code", diagnosis(o))
 	}
 	field(b, "Last-Attempt-Date", message.FormatDate(r.Now))
@@ -85,7 +85,7 @@ func (r *Request) action(o *outcome.Outcome) string {
 	switch r.What {
 	case Delay:
 		return "delayed"
-	case Success:
+	case Success, After:
 		if o.Relayed {
 			return "relayed"
 		}
@@ -100,7 +100,7 @@ func (r *Request) action(o *outcome.Outcome) string {
 // statusOf makes sure that the class of the status agrees with the action.
 func statusOf(what What, o *outcome.Outcome) smtp.Status {
 	s := o.Status
-	want := map[What]int{Failure: 5, Double: 5, Delay: 4, Success: 2}[what]
+	want := map[What]int{Failure: 5, Double: 5, Delay: 4, Success: 2, After: 2}[what]
 	if s.Class != want {
 		s.Class = want
 	}

@@ -1,162 +1,183 @@
 package dsn
 
 import (
+	"bytes"
 	"fmt"
+	"mime/quotedprintable"
 	"strings"
 
-	"filbert/pkg/envelope"
-	"filbert/pkg/outcome"
 	"filbert/pkg/untrusted"
 )
 
 // plainPart is the part for a person who has never seen such a report: what
 // happened, why, what to do, whom to ask; technical words come after it.
 func (r *Request) plainPart() []byte {
-	var b strings.Builder
-	b.WriteString("Content-Type: text/plain; charset=utf-8\r\nContent-Transfer-Encoding: ")
-	if r.eightBit() {
-		b.WriteString("8bit\r\n\r\n")
-	} else {
-		b.WriteString("7bit\r\n\r\n")
-	}
 	text := r.words()
-	if !r.eightBit() {
-		text = asciiOnly(text)
+	encoding := "7bit"
+	switch {
+	case r.eightBit():
+		encoding = "8bit"
+	case !isASCII(text):
+		// Not 8bit: nothing else here needs it, and a server that does not do it
+		// could not be given the report at all.
+		encoding = "quoted-printable"
 	}
-	for _, line := range strings.Split(text, "\n") {
-		b.WriteString(line + "\r\n")
+	var b bytes.Buffer
+	fmt.Fprintf(&b, "Content-Type: text/plain; charset=utf-8\r\nContent-Language: %s\r\nContent-Transfer-Encoding: %s\r\n\r\n",
+		r.contentLanguage(), encoding)
+	text = strings.ReplaceAll(text, "\n", "\r\n")
+	if encoding != "quoted-printable" {
+		b.WriteString(text + "\r\n")
+		return b.Bytes()
 	}
-	return []byte(b.String())
+	w := quotedprintable.NewWriter(&b)
+	_, _ = w.Write([]byte(text)) // a buffer takes everything
+	_ = w.Close()
+	b.WriteString("\r\n")
+	return b.Bytes()
+}
+
+// contentLanguage is the value of Content-Language (RFC 3282, section 2).
+func (r *Request) contentLanguage() string {
+	v := r.in(r.language())
+	if r.alsoEnglish(v) {
+		return v.language + ", " + English
+	}
+	return v.language
+}
+
+// alsoEnglish: where the language was guessed, the guess may be wrong.
+func (r *Request) alsoEnglish(v *voice) bool { return r.Guessed && v.language != English }
+
+func (r *Request) language() string {
+	if r.Language == "" {
+		return English
+	}
+	return r.Language
 }
 
 func (r *Request) words() string {
+	v := r.in(r.language())
 	var b strings.Builder
-	switch r.What {
-	case Double:
-		r.doubleWords(&b)
-	default:
-		fmt.Fprintf(&b, "This is the mail system at %s.\n\n", r.Hostname)
-		b.WriteString(wrap(r.opening()))
-	}
-	if s := r.subjectOfMessage(); s != "" {
-		fmt.Fprintf(&b, "\nThe message:  %s\n", s)
-		fmt.Fprintf(&b, "sent on:      %s\n", r.Envelope.Arrived.Local().Format("Monday, 2 January 2006, 15:04 (-0700)"))
-	}
+	b.WriteString(wrap(v.say("greeting")) + "\n" + wrap(v.opening()))
+	v.theMessage(&b)
 	for i := range r.Envelope.Recipients {
 		b.WriteString("\n")
-		r.aboutRecipient(&b, i)
+		v.aboutRecipient(&b, i)
 	}
-	b.WriteString("\n" + wrap(r.closing()))
+	b.WriteString("\n" + wrap(v.closing()))
+	if r.alsoEnglish(v) {
+		r.in(English).inShort(&b)
+	}
 	return b.String()
 }
 
-func (r *Request) opening() string {
-	switch r.What {
-	case Delay:
-		s := "Your message has not been delivered yet to the address below. " +
-			"You need not do anything: we keep trying"
-		if !r.GiveUpAt.IsZero() {
-			s += " until " + r.GiveUpAt.In(r.Now.Location()).Format("Monday, 2 January 2006, 15:04 (-0700)")
-		}
-		return s + ", and tell you if it can't be delivered. Please don't send it again."
-	case Success:
-		return "You asked to be told when your message was delivered. It was:"
-	}
-	return "I am sorry: your message could not be delivered to the address below. " +
-		"It was not delivered there, and nobody will try again."
+// phrases are the texts that begin a report: of the subject and the opening, for
+// one recipient and for several.
+var phrases = map[What]struct{ subject, subjects, opening, openings string }{
+	Failure: {"subject.failure", "subject.failures", "opening.failure", "opening.failures"},
+	Delay:   {"subject.delay", "subject.delay", "opening.delay", "opening.delays"},
+	Success: {"subject.success", "subject.success", "opening.success", "opening.success"},
+	After:   {"subject.after", "subject.after", "opening.after", "opening.afters"},
+	Double:  {"subject.double", "subject.double", "opening.double", "opening.double"},
 }
 
-func (r *Request) doubleWords(b *strings.Builder) {
-	fmt.Fprintf(b, "This is the mail system at %s, for its postmaster.\n\n", r.Hostname)
-	b.WriteString(wrap("A delivery report that we sent could not be delivered itself, most likely because " +
-		"the sender's address of the original message was false. You are told once; nothing is tried again."))
+func (v *voice) opening() string {
+	p := phrases[v.r.What]
+	key := p.opening
+	if len(v.r.Envelope.Recipients) > 1 {
+		key = p.openings
+	}
+	if v.r.What == Delay && !v.r.GiveUpAt.IsZero() {
+		key += "-until"
+	}
+	return v.say(key)
 }
 
-func (r *Request) closing() string {
-	if r.What == Success {
-		return "This says that the mail system took it in, not that anybody has read it."
+func (v *voice) title() string {
+	p := phrases[v.r.What]
+	if len(v.r.Envelope.Recipients) > 1 {
+		return v.say(p.subjects)
 	}
-	return fmt.Sprintf("If you need help, write to %s and include this report. "+
-		"The details below are for technical staff.", r.Contact)
+	return v.say(p.subject)
+}
+
+func (v *voice) closing() string {
+	if v.r.succeeded() {
+		return v.say("closing.success")
+	}
+	return v.say("closing.help")
+}
+
+// theMessage names the message as its sender knows it.
+func (v *voice) theMessage(b *strings.Builder) {
+	if v.subject == "" {
+		return
+	}
+	message, sent := v.say("label.message"), v.say("label.sent")
+	width := max(columns(message), columns(sent)) + 2
+	pad := func(label string) string { return label + strings.Repeat(" ", width-columns(label)) }
+	fmt.Fprintf(b, "\n%s%s\n%s%s\n", pad(message), v.subject, pad(sent), v.date(v.r.Envelope.Arrived.In(v.r.Now.Location())))
 }
 
 // aboutRecipient tells one recipient's story.
-func (r *Request) aboutRecipient(b *strings.Builder, i int) {
+func (v *voice) aboutRecipient(b *strings.Builder, i int) {
+	r := v.r
 	rc, o := &r.Envelope.Recipients[i], &r.Outcomes[i]
 	fmt.Fprintf(b, "<%s>\n", rc.Address.String())
-	if first := asWritten(rc); first != "" {
-		fmt.Fprintf(b, "    (you wrote to <%s>, which leads there)\n", first)
+	if asWritten(rc) != "" {
+		b.WriteString(indent(v.sayOf("written", i)))
 	}
-	if r.What == Success {
-		b.WriteString(indent(successWords(o)))
+	if r.succeeded() {
+		b.WriteString(indent(v.success(i)))
 		return
 	}
 	if words := r.wordsFor(i); !words.IsEmpty() {
 		b.WriteString(siteWords(words))
 		return
 	}
-	why, todo := explain(o)
-	b.WriteString(indent(why))
-	if todo != "" && r.What != Delay {
+	cause := string(CauseOf(o))
+	b.WriteString(indent(v.sayOf(cause+".why", i)))
+	if todo := v.sayOf(cause+".todo", i); todo != "" && r.What != Delay {
 		b.WriteString(indent(todo))
 	}
 	switch {
 	case i < len(r.Output) && !r.Output[i].IsEmpty():
 		// Its first line stands in the outcome's text too, for the log.
-		b.WriteString(indent("The program said:"))
+		b.WriteString(indent(v.sayOf("said.program", i)))
 		b.WriteString(quote(r.Output[i]))
 	case !o.Text.IsEmpty():
-		who := "In detail"
+		key := "said.detail"
 		if o.Remote != "" {
-			who = "The server " + untrusted.From(o.Remote).ForReport() + " said"
+			key = "said.server"
 		}
-		b.WriteString(indent(who + ":"))
+		b.WriteString(indent(v.sayOf(key, i)))
 		b.WriteString(quote(o.Text))
 	}
 }
 
-// asWritten is the address that the sender knows, where it differs.
-func asWritten(rc *envelope.Recipient) string {
-	if len(rc.Lineage) > 0 && rc.Lineage[0] != rc.Address {
-		return rc.Lineage[0].String()
-	}
-	return ""
-}
+// maxShort is how many recipients the short form tells of.
+const maxShort = 20
 
-// successWords: RFC 3464, section 2.3.3, for people.
-func successWords(o *outcome.Outcome) string {
-	if o.Relayed {
-		return "was passed on to " + orSome(o.Remote, "another mail system") +
-			", which does not confirm deliveries. You may hear no more of it."
-	}
-	if o.Class == outcome.Expanded {
-		return "stands for several recipients and was passed on to them. You hear more only of those who can't be reached."
-	}
-	return "was delivered."
-}
-
-func orSome(s, other string) string {
-	if s == "" {
-		return other
-	}
-	return untrusted.From(s).ForReport()
-}
-
-func (r *Request) subjectOfMessage() string {
-	for _, line := range strings.Split(string(r.Returned[:min(len(r.Returned), 32<<10)]), "\r\n") {
-		if line == "" {
-			return ""
-		}
-		if len(line) > 8 && strings.EqualFold(line[:8], "subject:") {
-			s := untrusted.From(strings.TrimSpace(line[8:])).ForHeader()
-			if len(s) > 100 {
-				s = strings.ToValidUTF8(s[:100], "") + "..."
-			}
-			return s
+// inShort says the same again in few words.
+func (v *voice) inShort(b *strings.Builder) {
+	r := v.r
+	fmt.Fprintf(b, "\n-- %s --\n\n", v.texts.Name(v.language))
+	b.WriteString(wrap(v.say("greeting") + " " + v.title() + "."))
+	for i := range r.Envelope.Recipients[:min(len(r.Envelope.Recipients), maxShort)] {
+		fmt.Fprintf(b, "<%s>\n", r.Envelope.Recipients[i].Address.String())
+		switch {
+		case r.succeeded():
+			b.WriteString(indent(v.success(i)))
+		case r.wordsFor(i).IsEmpty():
+			b.WriteString(indent(v.sayOf(string(CauseOf(&r.Outcomes[i]))+".why", i)))
 		}
 	}
-	return ""
+	b.WriteString(wrap(v.closing()))
 }
+
+// succeeded: the report brings good news.
+func (r *Request) succeeded() bool { return r.What == Success || r.What == After }
 
 // quote shows somebody else's words, set off so that they can't be taken for
 // ours.
@@ -190,43 +211,4 @@ func siteWords(t untrusted.Text) string {
 		}
 	}
 	return b.String()
-}
-
-func indent(s string) string {
-	return "    " + strings.ReplaceAll(strings.TrimRight(wrapAt(s, 68), "\n"), "\n", "\n    ") + "\n"
-}
-
-func wrap(s string) string { return wrapAt(s, 72) }
-
-func wrapAt(s string, width int) string {
-	var b strings.Builder
-	col := 0
-	for _, w := range strings.Fields(s) {
-		// A word of a peer may be longer than any line may be (RFC 5321, section
-		// 4.5.3.1.6).
-		for len(w) > 500 {
-			b.WriteString(strings.ToValidUTF8(w[:500], "") + "\n")
-			w, col = w[500:], 0
-		}
-		if col > 0 && col+1+len(w) > width {
-			b.WriteByte('\n')
-			col = 0
-		} else if col > 0 {
-			b.WriteByte(' ')
-			col++
-		}
-		b.WriteString(w)
-		col += len(w)
-	}
-	b.WriteByte('\n')
-	return b.String()
-}
-
-func asciiOnly(s string) string {
-	return strings.Map(func(c rune) rune {
-		if c > 126 {
-			return '?'
-		}
-		return c
-	}, s)
 }
