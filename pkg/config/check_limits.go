@@ -23,24 +23,6 @@ func (c *checker) checkRetry() {
 	}
 }
 
-func (c *checker) checkReports() {
-	r := c.s.Reports
-	for i, d := range r.DelayWarnings {
-		key := fmt.Sprintf("reports.delay_warnings[%d]", i)
-		c.longerThan0(key, d)
-		if i > 0 && d <= r.DelayWarnings[i-1] {
-			c.bad(key, fmt.Sprintf("is %s, not later than the one before (%s)", d, r.DelayWarnings[i-1]), "write them in increasing order")
-		}
-		if d >= c.s.Retry.GiveUp {
-			c.warn(key, fmt.Sprintf("is %s, when mail has been given up already (retry.give_up is %s)", d, c.s.Retry.GiveUp), "make it shorter, or remove it")
-		}
-	}
-	c.sizeAtLeast("reports.max_returned", r.MaxReturned, 0)
-	if r.Contact != "" {
-		c.address("reports.contact", r.Contact, false)
-	}
-}
-
 func (c *checker) checkLimits() {
 	l := c.s.Limits
 	c.sizeAtLeast("limits.message_size", l.MessageSize, 1<<10)

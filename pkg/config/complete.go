@@ -38,6 +38,7 @@ func (c *checker) complete() {
 	c.completeRewrites()
 	c.completeCopies()
 	c.completeSecrets(s)
+	s.Reports.Templates = c.inEtc(s.Reports.Templates)
 }
 
 // takeOwnMail adds the hostname to the local domains: mail to the postmaster of

@@ -134,7 +134,7 @@ func uncomment(sample string) string {
 }
 
 func TestEveryLineOfTheSampleCanBeUsed(t *testing.T) {
-	i := inst(t, map[string]string{"filbert.toml": uncomment(Sample())})
+	i := inst(t, map[string]string{"filbert.toml": uncomment(Sample()), "reports/en": "# nothing yet\n"})
 	_, problems, _ := Load(i.ConfigFile(), i)
 	for _, p := range problems {
 		// Of the tables with drivers the sample shows the options of all, and the

@@ -154,6 +154,8 @@ var examples = map[string]string{
 	"copy.lookup":                     `"supervisors"`,
 	"copy.listeners":                  `["mx"]`,
 	"reports.contact":                 `"postmaster@example.org"`,
+	"reports.languages_by_domain":     `{ "*.example.ch" = "fr" }`,
+	"reports.templates":               `"reports"`,
 	"dns.servers":                     `["192.0.2.53", "[2001:db8::53]:53"]`,
 	"log.debug":                       `["smtpd"]`,
 }

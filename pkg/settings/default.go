@@ -27,6 +27,7 @@ func Default() *Settings {
 		Reports: Reports{
 			DelayWarnings: []Duration{Duration(4 * time.Hour)},
 			MaxReturned:   50 << 10,
+			Language:      "auto",
 		},
 		Limits: Limits{
 			MessageSize:    50 << 20,

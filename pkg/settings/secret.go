@@ -2,9 +2,12 @@ package settings
 
 // For is the configuration as one program of the suite may see it: what lookups
 // are and their passwords is router's alone, the passwords of transports are
-// smtp-client's.
+// smtp-client's, and the site's texts of reports are bounce's.
 func (s *Settings) For(service string) *Settings {
 	out := *s
+	if service != "bounce" {
+		out.Reports.Texts = nil
+	}
 	if service != "router" {
 		out.Lookups = make(map[string]Lookup, len(s.Lookups))
 		for name, l := range s.Lookups {

@@ -328,6 +328,25 @@ type Reports struct {
 	MaxReturned Size `toml:"max_returned" json:"max_returned"`
 	// Contact is named in reports as whom to ask; "" = postmaster at the hostname.
 	Contact string `toml:"contact" json:"contact"`
+	// Language is what reports are written in: "auto" guesses from what the sender's
+	// message says of languages and from the top-level domain of the sender, and adds
+	// English in short; else "en", "de", "es", "fr", "ja", or a language that
+	// Templates has.
+	Language string `toml:"language" json:"language"`
+	// LanguagesByDomain has the languages of senders in some domains (patterns); the
+	// longest that matches decides.
+	LanguagesByDomain map[string]string `toml:"languages_by_domain" json:"languages_by_domain,omitempty"`
+	// Templates is a directory with the site's own texts, which stand over the
+	// built-in ones: files LANGUAGE and LANGUAGE.CAUSE. `mtactl reports preview`
+	// shows what becomes of them.
+	Templates string `toml:"templates" json:"templates,omitempty"`
+	// Texts is what the files in Templates have, by their names: filled in by the
+	// loader, never from the configuration, and given to bounce alone, which can read
+	// no files.
+	Texts map[string]string `toml:"-" json:"texts,omitempty"`
+	// DeliveredAfterWarning sends a short note when a message is delivered at last
+	// of whose delay the sender was told.
+	DeliveredAfterWarning bool `toml:"delivered_after_warning" json:"delivered_after_warning"`
 }
 
 // Limits bound what the suite takes and does.
