@@ -26,11 +26,11 @@ type caller interface {
 
 // Bounce is the daemon.
 type Bounce struct {
-	settings atomic.Pointer[settings.Settings]
-	log      *event.Log
-	board    *service.Scoreboard
-	now      func() time.Time
-	cleanup  caller
+	site    atomic.Pointer[site]
+	log     *event.Log
+	board   *service.Scoreboard
+	now     func() time.Time
+	cleanup caller
 }
 
 // New makes the daemon.
@@ -39,9 +39,18 @@ func New() *Bounce { return &Bounce{now: time.Now} }
 // Open remembers the settings; there is nothing to open.
 func (b *Bounce) Open(p *service.Process) error {
 	b.log, b.board = p.Log, p.Board
-	b.settings.Store(p.Settings())
-	p.OnReload(func(s *settings.Settings) { b.settings.Store(s) })
+	b.install(p.Settings())
+	p.OnReload(b.install)
 	return nil
+}
+
+// install makes s what reports are written by from now on.
+func (b *Bounce) install(s *settings.Settings) {
+	w, err := newSite(s)
+	if err != nil {
+		b.log.Emit(event.TroubleOf(0, "install the words of reports", err))
+	}
+	b.site.Store(w)
 }
 
 // Confinement: no files, no network.

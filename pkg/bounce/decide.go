@@ -1,9 +1,12 @@
 package bounce
 
 import (
+	"strings"
+
 	"filbert/pkg/dsn"
 	"filbert/pkg/envelope"
 	"filbert/pkg/mailaddr"
+	"filbert/pkg/message"
 	"filbert/pkg/proto"
 )
 
@@ -29,17 +32,48 @@ func decide(m *proto.Report, postmaster mailaddr.Address) decision {
 		return d
 	}
 	for i := range m.Envelope.Recipients {
-		if wants(m.What, m.Envelope.Recipients[i].Notify) {
+		r := &m.Envelope.Recipients[i]
+		if wants(m.What, r.Notify) && !(d.isNews() && r.ErrorsTo != nil) {
 			d.about = append(d.about, i)
 		}
 	}
 	return d
 }
 
+// isNews: the report tells of a delay, or that it is over. That is for people who
+// wait for an answer: never for lists, nor for what a program has sent.
+func (d *decision) isNews() bool { return d.what == dsn.Delay || d.what == dsn.After }
+
+// isAutomatic tells from the header of a message whether a list or a program sent
+// it (RFC 3834, section 2; RFC 2919).
+func isAutomatic(header []byte) bool {
+	h, err := message.Scan(header, message.DefaultLimits())
+	if err != nil {
+		return false
+	}
+	if h.HasField("List-Id") {
+		return true
+	}
+	for _, f := range h.All("Precedence") {
+		switch strings.ToLower(strings.TrimSpace(h.Value(f).ForHeader())) {
+		case "bulk", "list", "junk":
+			return true
+		}
+	}
+	for _, f := range h.All("Auto-Submitted") {
+		word, _, _ := strings.Cut(h.Value(f).ForHeader(), ";")
+		if !strings.EqualFold(strings.TrimSpace(word), "no") {
+			return true
+		}
+	}
+	return false
+}
+
 var whats = map[proto.ReportKind]dsn.What{
 	proto.ReportFailure: dsn.Failure,
 	proto.ReportDelay:   dsn.Delay,
 	proto.ReportSuccess: dsn.Success,
+	proto.ReportAfter:   dsn.After,
 }
 
 // wants is RFC 3461, section 4.1: without NOTIFY failures are reported, and
@@ -50,6 +84,8 @@ func wants(what proto.ReportKind, n envelope.Notify) bool {
 		return n == 0 || n.Has(envelope.NotifyFailure)
 	case proto.ReportDelay:
 		return n == 0 || n.Has(envelope.NotifyDelay)
+	case proto.ReportAfter: // who asked for a confirmation has one
+		return wants(proto.ReportDelay, n) && !n.Has(envelope.NotifySuccess)
 	}
 	return n.Has(envelope.NotifySuccess)
 }

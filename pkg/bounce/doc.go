@@ -9,6 +9,7 @@
 //
 //	decide.go   is a report due, about whom, to whom (pure)
 //	report.go   the report from the request to cleanup's answer
+//	words.go    in which language, and in whose words
 //
 // # Security
 //

@@ -40,6 +40,9 @@ func (b *Bounce) handle(ctx context.Context, call *ipc.Call) {
 }
 
 func (b *Bounce) report(ctx context.Context, call *ipc.Call, m *proto.Report) proto.ReportDone {
+	if m.What == proto.ReportAfter && !b.site.Load().Reports.DeliveredAfterWarning {
+		return proto.ReportDone{Done: true}
+	}
 	postmaster := b.postmaster()
 	d := decide(m, postmaster)
 	if len(d.about) == 0 {
@@ -49,6 +52,11 @@ func (b *Bounce) report(ctx context.Context, call *ipc.Call, m *proto.Report) pr
 	returned, full, err := b.returned(call, m)
 	if err != nil {
 		return later(err)
+	}
+	if d.isNews() && isAutomatic(returned) {
+		d.about = nil
+		b.tell(m, d, 0)
+		return proto.ReportDone{Done: true}
 	}
 	req := b.request(m, d, returned)
 	req.Full = full
@@ -117,7 +125,7 @@ func later(err error) proto.ReportDone {
 }
 
 func (b *Bounce) request(m *proto.Report, d decision, returned []byte) *dsn.Request {
-	s := b.settings.Load()
+	s := b.site.Load()
 	env := m.Envelope
 	env.Recipients = nil
 	req := &dsn.Request{
@@ -137,17 +145,18 @@ func (b *Bounce) request(m *proto.Report, d decision, returned []byte) *dsn.Requ
 		req.Output = append(req.Output, out)
 		req.Words = append(req.Words, i < len(m.Words) && m.Words[i])
 	}
+	s.speak(req, d.to)
 	return req
 }
 
 // returned is what the report brings back: all of a small message that failed,
 // else its header (RFC 3461, section 4.3: RET asks, the site bounds).
 func (b *Bounce) returned(call *ipc.Call, m *proto.Report) (text []byte, full bool, err error) {
-	limit := b.settings.Load().Reports.MaxReturned.Bytes()
+	limit := b.site.Load().Reports.MaxReturned.Bytes()
 	full = m.What == proto.ReportFailure && m.Envelope.Return != envelope.ReturnHeaders && m.Content.Size <= limit
 	most := m.Content.Size
 	if !full {
-		most = min(most, b.settings.Load().Limits.HeaderSize.Bytes()+4096)
+		most = min(most, b.site.Load().Limits.HeaderSize.Bytes()+4096)
 	}
 	text = m.Content.Inline
 	if m.Content.InFile() {
@@ -199,7 +208,7 @@ func (b *Bounce) submit(ctx context.Context, to mailaddr.Address, text []byte) (
 }
 
 var names = map[dsn.What]string{
-	dsn.Failure: "failure", dsn.Delay: "delay", dsn.Success: "success", dsn.Double: "double",
+	dsn.Failure: "failure", dsn.Delay: "delay", dsn.Success: "success", dsn.Double: "double", dsn.After: "after",
 }
 
 // tell logs what was done about a request.
@@ -214,7 +223,7 @@ func (b *Bounce) tell(m *proto.Report, d decision, report queueid.ID) {
 
 // postmaster is where failing reports go.
 func (b *Bounce) postmaster() mailaddr.Address {
-	s := b.settings.Load()
+	s := b.site.Load()
 	if a, err := mailaddr.Parse(untrusted.From(s.Postmaster)); err == nil {
 		return a
 	}

@@ -26,6 +26,9 @@ const (
 	ReportFailure ReportKind = 1
 	ReportDelay   ReportKind = 2
 	ReportSuccess ReportKind = 3
+	// ReportAfter says that what was reported as delayed has been delivered after
+	// all; it is sent where the site wants that, and to nobody else.
+	ReportAfter ReportKind = 4
 )
 
 // Report asks for one delivery report. bounce decides from the envelope, its
@@ -87,7 +90,7 @@ func (m *Report) DecodeFrom(d *wire.Decoder) {
 	}
 	m.GiveUpAt = d.I64()
 	m.Content.DecodeFrom(d)
-	if m.What < ReportFailure || m.What > ReportSuccess || len(m.Outcomes) != len(m.Envelope.Recipients) {
+	if m.What < ReportFailure || m.What > ReportAfter || len(m.Outcomes) != len(m.Envelope.Recipients) {
 		d.Fail("report of kind %d, %d outcomes for %d recipients", m.What, len(m.Outcomes), len(m.Envelope.Recipients))
 	}
 }
