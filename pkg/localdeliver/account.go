@@ -91,7 +91,7 @@ func (a *account) exact() bool {
 // count counts and writes it down. Where it can't be written, the disk being
 // full, it is counted each time.
 func (a *account) count() error {
-	u, err := countMaildir(a.dir)
+	u, _, err := countMaildir(a.dir)
 	if err != nil {
 		return err
 	}

@@ -28,18 +28,18 @@ const (
 const warningMark = ".filbert-warning."
 
 // countMaildir counts the messages of a Maildir and its folders (directories
-// whose name begins with a dot, Maildir++), Trash too: it fills the same disk.
-func countMaildir(fsys durable.FS) (usage, error) {
-	var u usage
+// whose name begins with a dot, Maildir++), Trash too: it fills the same disk. all is
+// false when there are more than maxCounted.
+func countMaildir(fsys durable.FS) (u usage, all bool, err error) {
 	left := maxCounted
 	for _, folder := range folders(fsys) {
 		for _, sub := range []string{"cur", "new"} {
 			if err := countDir(fsys, folder+sub, &u, &left); err != nil {
-				return u, err
+				return u, false, err
 			}
 		}
 	}
-	return u, nil
+	return u, left >= 0, nil
 }
 
 // folders are the prefixes of the names of all folders, "" for the inbox.
