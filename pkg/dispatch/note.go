@@ -151,13 +151,17 @@ func (d *Dispatcher) tell(ctx context.Context, f *flight, leaves []int) {
 	if f.told == nil {
 		f.told = make([]bool, len(f.leaves))
 	}
-	var confirm []int
+	var confirm, after []int
 	for _, i := range leaves {
 		if wantsSuccess(f, i) {
 			confirm = append(confirm, i)
 		}
+		if wantsAfter(f, i) {
+			after = append(after, i)
+		}
 	}
 	d.report(ctx, f, proto.ReportSuccess, confirm)
+	d.report(ctx, f, proto.ReportAfter, after)
 	if f.origin == fromJournal {
 		// What is filed are the leaves: it does not tell whom they stand for.
 		d.reportExpanded(ctx, f)

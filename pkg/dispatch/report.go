@@ -56,6 +56,13 @@ func wantsDelay(f *flight, i int) bool {
 	return f.outcomes[i].Temporary() && (n == 0 || n.Has(envelope.NotifyDelay))
 }
 
+// wantsAfter: the sender was told that this recipient waits, and does not know yet
+// that it is over. bounce knows whether the site tells that.
+func wantsAfter(f *flight, i int) bool {
+	n := f.leaves[i].Recipient.Notify
+	return f.book != nil && f.book.Warned > 0 && !f.isTold(i) && (n == 0 || n.Has(envelope.NotifyDelay))
+}
+
 // report sends one report for each sender among the chosen leaves: the
 // message's own, and the owners of lists it was expanded by.
 func (d *Dispatcher) report(ctx context.Context, f *flight, what proto.ReportKind, leaves []int) {
