@@ -24,6 +24,10 @@ var errNoArrow = errors.New("no arrow leads there")
 // the channel that the question comes over, not by anything it says.
 func (m *Master) brokerFor(caller proto.Service) ipc.Handler {
 	return ipc.Spawn(func(ctx context.Context, call *ipc.Call) {
+		if call.Kind == proto.KindOrders {
+			m.ordersOf(ctx, caller, call)
+			return
+		}
 		var ask proto.Connect
 		if call.Decode(&ask) != nil {
 			return

@@ -151,6 +151,7 @@ func (m *Master) bringUp(c *child, start *proto.Start, files []*os.File) error {
 	c.mu.Lock()
 	c.ready = true
 	c.mu.Unlock()
+	m.repeatOrders(c)
 	m.log.Emit(event.Child{Did: "started", Name: string(c.service), PID: c.pid(), Status: ready.Confined})
 	return nil
 }

@@ -68,6 +68,7 @@ type Master struct {
 	tcp        []*binding
 	paths      []*binding
 	out        *os.File // the log
+	standing   []proto.StandingOrder
 	state      string
 }
 
@@ -178,6 +179,7 @@ func (m *Master) bindAll(s *settings.Settings, wait time.Duration) error {
 	if err := writeName(s, m.ids); err != nil {
 		return err
 	}
+	m.readOrders(s.Instance.Spool)
 	if m.tcp, err = bindPatiently(s.Listen, wait); err != nil {
 		return err
 	}
@@ -245,6 +247,9 @@ func (m *Master) startFrame(def definition) (*proto.Start, []*os.File) {
 	var files []*os.File
 	for _, list := range [][]*binding{m.tcp, m.paths} {
 		for _, b := range list {
+	if heeds(def.name) {
+		start.Orders = m.standing
+	}
 			if b.service == def.name {
 				start.Listeners = append(start.Listeners, b.info)
 				files = append(files, b.file)

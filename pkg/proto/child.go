@@ -22,6 +22,10 @@ import (
 //	*. M: Reconfigure  a new configuration, checked
 //	   D: Reconfigured  in force, as far as the daemon's confinement lets it;
 //	                   where that is not all the way, master replaces the daemon
+//	*. D: Orders       qmgr: the administrator's orders have changed (orders.go)
+//	   M: OrdersTaken
+//	*. M: Orders       to smtpd
+//	   D: OrdersTaken
 //	*. M: BoardQuery   what are you doing just now?
 //	   D: Board
 //	*. M: ReopenLog    with the new log file
@@ -96,6 +100,8 @@ type Start struct {
 	// AdminUID and AdminGID are whom control sockets serve, beside root.
 	AdminUID, AdminGID uint32
 }
+	// Orders are the administrator's standing orders, for those whom master tells them.
+	Orders []StandingOrder
 
 // Kind is KindStart.
 func (*Start) Kind() uint16 { return KindStart }
@@ -118,6 +124,7 @@ func (m *Start) EncodeTo(e *wire.Encoder) {
 	e.U32(m.AdminUID)
 	e.U32(m.AdminGID)
 }
+	encodeOrders(e, m.Orders)
 
 // DecodeFrom reads it.
 func (m *Start) DecodeFrom(d *wire.Decoder) {
@@ -141,6 +148,7 @@ func (m *Start) DecodeFrom(d *wire.Decoder) {
 	m.AdminUID = d.U32()
 	m.AdminGID = d.U32()
 }
+	m.Orders = decodeOrders(d)
 
 // Ready says that the daemon serves, and how it is confined.
 type Ready struct {

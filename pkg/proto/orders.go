@@ -182,7 +182,6 @@ func (m *Abort) DecodeFrom(d *wire.Decoder) {
 type Aborted struct {
 	UnderWay bool  // false: no attempt was
 	First    bool  // it was the first attempt
-	Jobs     int64 // deliveries that were under way
 	Since    int64 // when the attempt began, Unix milliseconds
 }
 
@@ -193,7 +192,6 @@ func (*Aborted) Kind() uint16 { return KindAborted }
 func (m *Aborted) EncodeTo(e *wire.Encoder) {
 	e.Bool(m.UnderWay)
 	e.Bool(m.First)
-	e.I64(m.Jobs)
 	e.I64(m.Since)
 }
 
@@ -201,7 +199,6 @@ func (m *Aborted) EncodeTo(e *wire.Encoder) {
 func (m *Aborted) DecodeFrom(d *wire.Decoder) {
 	m.UnderWay = d.Bool()
 	m.First = d.Bool()
-	m.Jobs = d.I64()
 	m.Since = d.I64()
 }
 
@@ -232,3 +229,39 @@ func (m *Abandoned) EncodeTo(e *wire.Encoder) { e.U32(m.Count) }
 
 // DecodeFrom reads it.
 func (m *Abandoned) DecodeFrom(d *wire.Decoder) { m.Count = d.U32() }
+
+// OrderRequest gives an order: POST /v1/orders on run/control/qmgr, S: 200 StandingOrder.
+// By the answer it is on disk, and dispatch obeys it if it runs.
+type OrderRequest struct {
+	Kind   OrderKind `json:"order"`
+	Target string    `json:"target"`
+	To     string    `json:"to,omitempty"`
+	Value  int       `json:"value,omitempty"`
+	For    string    `json:"for,omitempty"` // "2h", "3 days"; "" = until it is cancelled
+	Reason string    `json:"reason,omitempty"`
+}
+
+// CancelRequest ends an order: POST /v1/orders/NUMBER/cancel, S: 200 StandingOrder, 404.
+type CancelRequest struct {
+	Reason string `json:"reason,omitempty"`
+}
+
+// StandingOrders are those in force, the oldest first: GET /v1/orders, S: 200.
+type StandingOrders struct {
+	Orders []StandingOrder `json:"orders"`
+}
+
+// AbortRequest abandons the attempt of a message that is under way: POST /v1/abort,
+// S: 200 AbortResult.
+type AbortRequest struct {
+	ID     string `json:"id"`
+	Hard   bool   `json:"hard,omitempty"` // as a failure, which is reported
+	Reason string `json:"reason,omitempty"`
+}
+
+// AbortResult says what there was to abandon.
+type AbortResult struct {
+	UnderWay bool      `json:"under_way"`
+	First    bool      `json:"first_attempt,omitempty"`
+	Since    time.Time `json:"since,omitzero"` // when the attempt began
+}

@@ -115,6 +115,8 @@ func (c *control) act(p *Process, call *ipc.Call) {
 			call.Reply(&proto.Reconfigured{Outgrown: p.outgrown()})
 		}
 	case proto.KindReopenLog:
+	case proto.KindOrders:
+		err = takeOrders(p, call)
 		err = c.log.reopen(call)
 	case proto.KindBoardQuery:
 		call.Reply(p.Board.Snapshot())

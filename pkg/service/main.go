@@ -106,6 +106,9 @@ func configure(name proto.Service, c *control) (*Process, *ipc.Call, error) {
 		Log:       newLog(c.log, name, &s),
 		Listeners: listeners,
 		Dial:      c.dial,
+		Tell: func(ctx context.Context, req, reply ipc.Message) error {
+			return c.conn.Call(ctx, req, reply)
+		},
 	}), call, nil
 }
 

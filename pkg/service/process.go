@@ -45,6 +45,8 @@ type Wiring struct {
 	// Dial connects to another service.
 	Dial func(ctx context.Context, callee proto.Service) (*net.UnixConn, error)
 }
+	// Tell calls master; nil: there is none.
+	Tell func(ctx context.Context, req, reply ipc.Message) error
 
 // Process is a running daemon's side of the suite.
 type Process struct {
@@ -64,6 +66,8 @@ type Process struct {
 	outgrown func() bool
 
 	mu        sync.Mutex
+	orders standingOrders
+
 	reloads   []func(*settings.Settings)
 	acceptors []acceptor
 	parked    []parkedConn // came before their acceptor
