@@ -286,6 +286,9 @@ func (r *Router) Answer(ctx context.Context, m *proto.RouteQuery) *proto.RouteAn
 	defer cancel()
 	rules, done := r.use()
 	defer done()
+	if m.Override != "" {
+		return rules.overridden(ctx, m)
+	}
 	return rules.answer(ctx, m)
 }
 

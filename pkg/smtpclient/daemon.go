@@ -27,8 +27,9 @@ const (
 
 // Daemon is the smtp-client service.
 type Daemon struct {
-	client *Client
-	jobs   sync.WaitGroup
+	client   *Client
+	underWay jobsUnderWay
+	jobs     sync.WaitGroup
 }
 
 // New makes the daemon.
@@ -108,6 +109,10 @@ func (d *Daemon) Serve(ctx context.Context, p *service.Process) error {
 // the caller is gone: he will ask again, and what has not begun by then would
 // only be delivered twice.
 func (d *Daemon) handle(ctx context.Context, c *ipc.Call) {
+	if c.Kind == proto.KindAbandon {
+		d.handleAbandon(c)
+		return
+	}
 	job := new(proto.RemoteJob)
 	if err := c.Decode(job); err != nil {
 		return // the connection is closed, and OnError told
@@ -118,6 +123,8 @@ func (d *Daemon) handle(ctx context.Context, c *ipc.Call) {
 	}
 	d.jobs.Go(func() {
 		defer c.CloseFiles()
+		ctx, done := d.underWay.begin(ctx, job.ID)
+		defer done()
 		c.Reply(&proto.RemoteDone{Outcomes: d.client.Deliver(ctx, job, c.Files)})
 	})
 }

@@ -166,6 +166,7 @@ func (d *delivery) note(t *target, f *failure) {
 // whether the server has acknowledged anything of the last, and a failure when
 // some are left for another server.
 func (d *delivery) converse(ctx context.Context, s *session) (acknowledged bool, f *failure) {
+	defer s.cutOff(ctx)()
 	d.traits.host = s.label
 	p, why := fit(d.job, &s.caps, d.traits)
 	if why == nil && p.convert {

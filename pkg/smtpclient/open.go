@@ -74,6 +74,7 @@ func (c *Client) openOnce(ctx context.Context, t *target, end time.Time, w how) 
 	s := &session{target: *t, key: t.key(), link: newLink(conn), row: row, label: label, opened: time.Now()}
 	row.Set("greeting", "", "")
 	s.conn, s.end = s.link, end
+	defer s.cutOff(ctx)()
 	if f := s.begin(c, w); f != nil {
 		s.dead = true
 		s.hangUp()
