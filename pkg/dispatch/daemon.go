@@ -46,6 +46,8 @@ type Dispatcher struct {
 	spool  *spool.Spool
 	marker *journal.Marker
 	limits *limits
+	orders orders
+	under  underWay
 	room   room
 
 	settled atomic.Bool // the marks of earlier runs are on disk
@@ -91,10 +93,12 @@ func (d *Dispatcher) Open(p *service.Process) error {
 	d.limits = newLimits(p.Settings())
 	p.OnReload(func(s *settings.Settings) {
 		d.settings.Store(s)
-		d.limits.apply(s)
+		d.applyLimits()
 	})
 	fs, err := durable.Open(p.Settings().Instance.Spool)
-	d.fs = fs
+	if d.fs = fs; err == nil {
+		d.openOrders()
+	}
 	return err
 }
 
@@ -143,6 +147,7 @@ func (d *Dispatcher) Serve(ctx context.Context, p *service.Process) error {
 	due := p.Accept(d.handleQMgr, ipc.ServerOptions{Credits: credits}, string(proto.QMgr))
 
 	<-p.Draining()
+	d.stopOrders()
 	d.mu.Lock()
 	d.stopping = true
 	d.mu.Unlock()
@@ -207,7 +212,7 @@ func (d *Dispatcher) wait(ctx context.Context) {
 
 func (d *Dispatcher) handleCleanup(_ context.Context, call *ipc.Call) { d.handleAttempt(call) }
 
-func (d *Dispatcher) handleQMgr(ctx context.Context, call *ipc.Call) { d.handleDue(ctx, call) }
+func (d *Dispatcher) handleQMgr(ctx context.Context, call *ipc.Call) { d.fromQMgr(ctx, call) }
 
 func (d *Dispatcher) markerOptions() journal.MarkerOptions {
 	return journal.MarkerOptions{

@@ -85,6 +85,9 @@ func (f *flight) endOnce(j *job) {
 // attemptJob does one job within the limits and keeps each leaf's outcome. No two
 // jobs share a leaf, so the slices need no lock.
 func (d *Dispatcher) attemptJob(ctx context.Context, f *flight, j *job) {
+	if f.wasAborted() {
+		return // aborted says what became of it
+	}
 	if err := d.limits.take(ctx, j.transport, j.place); err != nil {
 		kind := outcome.Internal
 		if errors.Is(err, errBusy) {

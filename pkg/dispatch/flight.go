@@ -53,6 +53,9 @@ type flight struct {
 	told          []bool // by leaf: logged, and confirmed to the sender; nil: nobody
 	expansionTold bool   // what recipients were expanded to was confirmed
 
+	kept      kept       // by standing orders
+	abortable *abortable // while it delivers
+
 	mu     sync.Mutex // guards output, as local jobs run side by side
 	output []printed  // by commands, one for each leaf; nil when there was none
 }
@@ -66,9 +69,10 @@ func (d *Dispatcher) run(ctx context.Context, f *flight) proto.Settled {
 
 	row.Set("routing", f.env.ID.String(), "")
 	d.routeAll(ctx, f)
+	d.obey(f)
 	row.Set("delivering", f.env.ID.String(), "")
 	if f.due.Action != proto.DueBounce {
-		d.deliverAll(ctx, f)
+		d.abortably(ctx, f, d.deliverAll)
 	}
 	d.expire(f)
 	row.Set("settling", f.env.ID.String(), "")
@@ -108,7 +112,7 @@ func (d *Dispatcher) expire(f *flight) {
 	own := f.book.LastAttempt.After(time.Unix(f.due.GiveUpAt, 0).Add(ownGrace))
 	for i := range f.outcomes {
 		o := &f.outcomes[i]
-		if o.Temporary() && o.Kind != outcome.Busy && (o.Kind != outcome.Internal || own) {
+		if o.Temporary() && o.Kind != outcome.Busy && o.Kind != outcome.Ordered && (o.Kind != outcome.Internal || own) {
 			o.Class = outcome.Failed
 			// Delivery time expired (RFC 3463, section 3.5). What the server
 			// said, with its code, stays beside it.

@@ -31,12 +31,16 @@ type limits struct {
 	waiting    int
 	maxTotal   int
 	perDest    int
+	maxLocal   int // of deliveries on this machine; 0 = no limit of their own
 	transports map[string]*transportPlaces
 	dests      map[destKey]*destPlaces
 	ready      []*destPlaces // have waiters and were stopped by a wider limit, in turn
 }
 
-type transportPlaces struct{ used, max int }
+type transportPlaces struct {
+	used, max int
+	local     bool // deliveries on this machine
+}
 
 type destKey struct{ transport, place string }
 
@@ -158,6 +162,31 @@ func (l *limits) wakeLocked() {
 	}
 }
 
+// limitLocal bounds the deliveries on this machine, which are those of these transports;
+// 0 = no limit of their own.
+func (l *limits) limitLocal(most int, local map[string]bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.maxLocal = most
+	for name, t := range l.transports {
+		t.local = local[name]
+	}
+	for _, d := range l.dests {
+		l.markReady(d)
+	}
+	l.wakeLocked()
+}
+
+func (l *limits) localLocked() int {
+	n := 0
+	for _, t := range l.transports {
+		if t.local {
+			n += t.used
+		}
+	}
+	return n
+}
+
 func (l *limits) markReady(d *destPlaces) {
 	if !d.queued && len(d.waiting) > 0 {
 		d.queued = true
@@ -170,6 +199,9 @@ func (l *limits) roomLocked(d *destPlaces) bool {
 		return false
 	}
 	t := l.transports[d.key.transport]
+	if t != nil && t.local && l.maxLocal > 0 && l.localLocked() >= l.maxLocal {
+		return false
+	}
 	return t == nil || t.max <= 0 || t.used < t.max
 }
 

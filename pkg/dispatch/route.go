@@ -45,6 +45,7 @@ func (d *Dispatcher) routeAll(ctx context.Context, f *flight) {
 	for at := 0; at < n; at += routeBatch {
 		d.routeSome(ctx, f, at, min(at+routeBatch, n))
 	}
+	d.reroute(ctx, f)
 	f.forgetServedChildren()
 	f.outcomes = make([]outcome.Outcome, len(f.leaves))
 	for i := range f.leaves {

@@ -335,7 +335,7 @@ func (d *Dispatcher) summary(f *flight, waiting int, now time.Time) proto.Summar
 		}
 		s.Busy = s.Busy && f.outcomes[i].Kind == outcome.Busy
 	}
-	return s
+	return f.orderOf(s)
 }
 
 // tellOutcomes logs one line for each leaf that has none yet.
