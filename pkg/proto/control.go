@@ -28,6 +28,10 @@ import "time"
 //	3. C: GET /v1/queue/ID/content  S: 200 message/rfc822, the bytes as received
 //	4. C: POST /v1/queue/ORDER      S: 200 QueueResult (QueueOrder); ORDER is
 //	                                   retry, hold, release, bounce or delete
+//	5. C: GET  /v1/orders           S: 200 StandingOrders
+//	   C: POST /v1/orders           S: 200 StandingOrder (OrderRequest)
+//	   C: POST /v1/orders/N/cancel  S: 200 StandingOrder (CancelRequest), 404
+//	6. C: POST /v1/abort            S: 200 AbortResult (AbortRequest)
 //
 // FILTER is the fields of QueueFilter as query parameters, by their JSON names.
 // An ID is taken only when queueid.Parse accepts it: a name with a slash or a
@@ -243,6 +247,7 @@ type QueueOrder struct {
 	DryRun bool        `json:"dry_run,omitempty"` // only count
 	Reason string      `json:"reason,omitempty"`  // kept with the message, and logged
 }
+	For    string      `json:"for,omitempty"`     // hold: released by itself after this time
 
 // QueueResult is what was done.
 type QueueResult struct {

@@ -13,10 +13,12 @@ import (
 	"filbert/pkg/ipc"
 	"filbert/pkg/privsep"
 	"filbert/pkg/proto"
+	"filbert/pkg/queueid"
 	"filbert/pkg/service"
 	"filbert/pkg/service/admin"
 	"filbert/pkg/settings"
 	"filbert/pkg/spool"
+	"filbert/pkg/standing"
 )
 
 const (
@@ -46,15 +48,26 @@ type Manager struct {
 	wg     sync.WaitGroup
 	work   context.Context // ends with serving
 
+	users         admin.Names
+	book          orderBook
+	tellMaster    func(context.Context, *proto.Orders) error // nil: there is none
+	ordersChanged chan struct{}
+
+
 	mu    sync.Mutex
 	sched *schedule
 }
+	waits map[queueid.ID]uint64    // for the end of a standing order; 0: of any
+	holds map[queueid.ID]time.Time // when held messages are to be released
 
 // New makes the daemon.
 func New() *Manager {
 	// Without the monotonic clock: what is due is told by the clock on the wall.
 	wall := func() time.Time { return time.Now().Round(0) }
-	return &Manager{now: wall, work: context.Background(), wake: make(chan struct{}, 1), walk: make(chan struct{}, 1)}
+	return &Manager{
+		now: wall, work: context.Background(), wake: make(chan struct{}, 1), walk: make(chan struct{}, 1),
+		ordersChanged: make(chan struct{}, 1), waits: map[queueid.ID]uint64{}, holds: map[queueid.ID]time.Time{},
+	}
 }
 
 // Open takes hold of the spool.
@@ -64,8 +77,16 @@ func (q *Manager) Open(p *service.Process) error {
 	q.sched = newSchedule(p.Settings())
 	p.OnReload(q.reload)
 	var err error
-	q.fs, err = durable.Open(p.Settings().Instance.Spool)
-	return err
+	if q.users, err = admin.ReadNames("/etc/passwd"); err != nil {
+		q.log.Emit(event.TroubleOf(0, "find out who gives orders", err)) // they go by their numbers
+	}
+	if q.fs, err = durable.Open(p.Settings().Instance.Spool); err != nil {
+		return err
+	}
+	if p.EmptyDir() != "" {
+		return nil // of a separated instance the directories are installed
+	}
+	return prepareOrders(q.fs)
 }
 
 // reload puts new rules in force for the waits that begin from now on.
@@ -83,7 +104,7 @@ func (q *Manager) Confinement(p *service.Process) privsep.Spec {
 	return privsep.Spec{
 		Chroot:  p.EmptyDir(),
 		Read:    []string{dir + "/deferred"},
-		Write:   []string{dir + "/hold", dir + "/corrupt"},
+		Write:   []string{dir + "/hold", dir + "/corrupt", dir + "/" + standing.Dir},
 		Seccomp: privsep.SeccompWriter,
 		Limits:  privsep.Limits{Memory: memoryLimit, NoFile: 4096},
 	}
@@ -94,10 +115,15 @@ func (q *Manager) Confinement(p *service.Process) privsep.Spec {
 func (q *Manager) Serve(ctx context.Context, p *service.Process) error {
 	q.spool = spool.New(q.fs)
 	q.dispatch = p.Client(proto.Dispatch, ipc.ClientOptions{
+	if err := q.openOrders(); err != nil {
+		return err
+	}
+	q.tellMaster = func(ctx context.Context, m *proto.Orders) error { return p.TellMaster(ctx, m, &proto.OrdersTaken{}) }
 		Stay: ipc.Always,
 		// A dispatch that has just started may follow one that was killed between
 		// filing a message and telling of it.
-		OnUp: func(context.Context, *ipc.Conn) {
+		OnUp: func(ctx context.Context, conn *ipc.Conn) {
+			q.ordersFor(ctx, conn)
 			q.mended.Store(true)
 			q.lookAgain()
 		},
@@ -109,6 +135,8 @@ func (q *Manager) Serve(ctx context.Context, p *service.Process) error {
 	q.wg.Go(func() { q.load(work) })
 	q.wg.Go(func() { q.serveDue(work) })
 	server := p.Accept(q.handleFiled, ipc.ServerOptions{
+	q.wg.Go(func() { q.watchOrders(work) })
+	q.pushOrders()
 		Credits:   credits,
 		OnConnect: func(*ipc.Conn) { q.lookAgain() }, // what was told to a lost one
 	})

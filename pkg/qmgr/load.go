@@ -120,8 +120,12 @@ func (q *Manager) add(queue spool.Queue, s *proto.Summary, book *ledger.Ledger) 
 	var e *entry
 	if queue == spool.Hold {
 		e = q.sched.hold(s)
+		if book != nil {
+			q.holdEnds(s.ID, heldUntil(book.HeldFor))
+		}
 	} else {
 		e = q.sched.put(s, q.now(), rand.Float64())
+		q.heed(e, s, q.now())
 		q.kick()
 	}
 	if book != nil && book.Warned > 0 {
@@ -172,6 +176,7 @@ func (m *stored) summary() proto.Summary {
 	if !m.book.LastAttempt.IsZero() {
 		s.LastAttempt = m.book.LastAttempt.Unix()
 	}
+	orderedBy(m.book, &s)
 	s.Busy = len(m.book.Waiting()) > 0
 	for _, i := range m.book.Waiting() {
 		s.Waiting++

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"strconv"
 	"time"
 
 	"filbert/pkg/event"
@@ -24,12 +23,13 @@ const (
 )
 
 var (
-	errUnderWay  = errors.New("an attempt is under way; try again when it has ended")
-	errHeld      = errors.New("held; release it first")
-	errNotHeld   = errors.New("not held")
-	errGone      = errors.New("not in the queue")
-	errNotNow    = errors.New("could not be done now; try again in a moment")
-	errStillAtIt = errors.New("takes long; look at the message later")
+	errUnderWay    = errors.New("an attempt is under way; try again when it has ended")
+	errHeldAlready = errors.New("held already; release it first to hold it for a time")
+	errHeld        = errors.New("held; release it first")
+	errNotHeld     = errors.New("not held")
+	errGone        = errors.New("not in the queue")
+	errNotNow      = errors.New("could not be done now; try again in a moment")
+	errStillAtIt   = errors.New("takes long; look at the message later")
 )
 
 // order is one thing that can be done to a message.
@@ -39,7 +39,10 @@ type order struct {
 }
 
 // author is who gave an order and why.
-type author struct{ who, reason string }
+type author struct {
+	who, reason string
+	until       time.Time // of a hold; zero = for as long as it takes
+}
 
 var orders = map[string]order{
 	"retry":   {"retried", (*Manager).orderRetry},
@@ -56,6 +59,8 @@ func (q *Manager) handler() http.Handler {
 	mux.HandleFunc("GET /v1/queue/{id}", q.show)
 	mux.HandleFunc("GET /v1/queue/{id}/content", q.content)
 	mux.HandleFunc("POST /v1/queue/{order}", q.order)
+	mux.HandleFunc("GET /v1/orders", q.listOrders)
+	mux.HandleFunc("POST /v1/orders", q.giveOrder)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		admin.Fail(w, http.StatusNotFound, "there is no "+r.Method+" "+untrusted.From(r.URL.Path).ForTerminal(), "see doc/PROTOCOLS.md, the administrator's arrow")
 	})
@@ -79,7 +84,13 @@ func (q *Manager) order(w http.ResponseWriter, r *http.Request) {
 		admin.Fail(w, http.StatusBadRequest, err.Error(), "name ids, or a filter, or say all")
 		return
 	}
-	by := author{"uid " + strconv.Itoa(int(admin.Peer(r).UID)), untrusted.From(req.Reason).ForHeader()}
+	by := author{who: q.users.Who(r), reason: untrusted.From(req.Reason).ForHeader()}
+	if req.For != "" {
+		if by.until, err = q.endOf(req.For); err != nil || r.PathValue("order") != "hold" {
+			admin.Fail(w, http.StatusBadRequest, "for: only a hold ends by itself, after a time like 2h", "")
+			return
+		}
+	}
 	admin.Answer(w, http.StatusOK, q.carryOut(r.Context(), o, ids, &req, by))
 }
 
@@ -221,8 +232,17 @@ func (q *Manager) orderHold(ctx context.Context, e *entry, by author) error {
 	if was == held {
 		q.unlock(e, was)
 		return nil // what was asked for is so
+		if !by.until.IsZero() {
+			return errHeldAlready
+		}
 	}
-	return q.ask(ctx, e, was, &proto.Due{ID: e.id, Action: proto.DueHold, Reason: by.who + ": " + by.reason})
+	err = q.ask(ctx, e, was, &proto.Due{ID: e.id, Action: proto.DueHold, Reason: holdReason(by)})
+	if err == nil {
+		q.mu.Lock()
+		q.holdEnds(e.id, by.until)
+		q.mu.Unlock()
+	}
+	return err
 }
 
 func (q *Manager) orderRelease(ctx context.Context, e *entry, by author) error {

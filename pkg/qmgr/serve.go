@@ -33,6 +33,7 @@ func (q *Manager) handleFiled(_ context.Context, call *ipc.Call) {
 	now := q.now()
 	if e := q.sched.byID[m.Summary.ID]; e == nil || e.state == waiting {
 		e = q.sched.put(&m.Summary, now, rand.Float64())
+		q.heed(e, &m.Summary, now)
 		q.log.Emit(event.ScheduledOf(e.id, time.UnixMilli(e.due)))
 	}
 	q.mu.Unlock()
@@ -121,7 +122,7 @@ func (q *Manager) attempt(ctx context.Context, e *entry, req *proto.Due) {
 		if done.Warned {
 			q.sched.warnedAt(e, now)
 		}
-		q.sched.put(&done.Summary, now, rand.Float64())
+		q.heed(q.sched.put(&done.Summary, now, rand.Float64()), &done.Summary, now)
 	default: // gone, missing, corrupt
 		q.sched.drop(e)
 		if done.State == proto.SettledMissing {
