@@ -75,7 +75,8 @@ type ListenerKind uint8
 const (
 	ListenSMTP    ListenerKind = 1 // TCP, smtpd
 	ListenSubmit  ListenerKind = 2 // Unix, cleanup: run/submit/cleanup
-	ListenControl ListenerKind = 3 // Unix, qmgr: run/control/qmgr
+	ListenControl ListenerKind = 3 // Unix, qmgr, mtadb: run/control/NAME
+	ListenMine    ListenerKind = 4 // Unix, qmgr, mtadb: run/mine/NAME, for every user
 )
 
 // ListenerInfo describes one listening socket that rides with a Start.
@@ -99,9 +100,9 @@ type Start struct {
 	EmptyDir string
 	// AdminUID and AdminGID are whom control sockets serve, beside root.
 	AdminUID, AdminGID uint32
-}
 	// Orders are the administrator's standing orders, for those whom master tells them.
 	Orders []StandingOrder
+}
 
 // Kind is KindStart.
 func (*Start) Kind() uint16 { return KindStart }
@@ -123,8 +124,8 @@ func (m *Start) EncodeTo(e *wire.Encoder) {
 	e.String(m.EmptyDir)
 	e.U32(m.AdminUID)
 	e.U32(m.AdminGID)
-}
 	encodeOrders(e, m.Orders)
+}
 
 // DecodeFrom reads it.
 func (m *Start) DecodeFrom(d *wire.Decoder) {
@@ -137,7 +138,7 @@ func (m *Start) DecodeFrom(d *wire.Decoder) {
 		l.Kind = ListenerKind(d.U8())
 		l.Name = d.String(maxName)
 		l.Address = d.String(4096)
-		if l.Kind < ListenSMTP || l.Kind > ListenControl {
+		if l.Kind < ListenSMTP || l.Kind > ListenMine {
 			d.Fail("listener kind %d", l.Kind)
 		}
 	}
@@ -147,8 +148,8 @@ func (m *Start) DecodeFrom(d *wire.Decoder) {
 	m.EmptyDir = d.String(4096)
 	m.AdminUID = d.U32()
 	m.AdminGID = d.U32()
-}
 	m.Orders = decodeOrders(d)
+}
 
 // Ready says that the daemon serves, and how it is confined.
 type Ready struct {
@@ -243,7 +244,7 @@ func (m *Reconfigured) EncodeTo(e *wire.Encoder) { e.Bool(m.Outgrown) }
 func (m *Reconfigured) DecodeFrom(d *wire.Decoder) { m.Outgrown = d.Bool() }
 
 // ReopenLog hands over a new log file, for those who rotate logs; one
-// descriptor rides with it.
+// descriptor rides with it, and for mtadb a second one, to read the log by.
 type ReopenLog struct{}
 
 // Kind is KindReopenLog.

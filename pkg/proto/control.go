@@ -41,6 +41,7 @@ import "time"
 const (
 	ControlMaster = "master"
 	ControlQmgr   = "qmgr"
+	ControlMTADB  = "mtadb"
 	// ControlMax bounds the body of a request.
 	ControlMax = 1 << 20
 	// ControlMaxIDs bounds the ids of one order.
@@ -246,8 +247,8 @@ type QueueOrder struct {
 	All    bool        `json:"all,omitempty"`
 	DryRun bool        `json:"dry_run,omitempty"` // only count
 	Reason string      `json:"reason,omitempty"`  // kept with the message, and logged
-}
 	For    string      `json:"for,omitempty"`     // hold: released by itself after this time
+}
 
 // QueueResult is what was done.
 type QueueResult struct {
