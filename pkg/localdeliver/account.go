@@ -2,6 +2,8 @@ package localdeliver
 
 import (
 	"context"
+	"errors"
+	"io/fs"
 	"time"
 
 	"filbert/pkg/durable"
@@ -105,13 +107,7 @@ func (a *account) added(ctx context.Context, size int64) {
 	if a == nil {
 		return
 	}
-	change := usage{bytes: size, messages: 1}
-	if err := appendTally(a.dir, change); err != nil {
-		// Without its line it would be wrong for long: have it counted again.
-		_ = a.dir.Remove(tallyName)
-	}
-	a.held.bytes += size
-	a.held.messages++
+	a.note(usage{bytes: size, messages: 1})
 	now := a.w.now()
 	if !a.warns(a.held.usage) || !warningDue(a.dir, warnedName, a.d.t.WarnEvery.D(), now) {
 		return
@@ -124,6 +120,23 @@ func (a *account) added(ctx context.Context, size int64) {
 	}
 	letter := a.d.warning(a.limits, a.held.usage, now)
 	_, _ = a.w.deposit(ctx, a.dir, warningMark[1:]+a.d.Hostname, letter.writeTo) // a warning that can't be written is none
+}
+
+// note adds to what is held, in the file too.
+func (a *account) note(change usage) {
+	err := appendTally(a.dir, change)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		// The first message of a new mailbox: there was no tmp to write a tally in.
+		if a.count() == nil {
+			return
+		}
+	case err != nil:
+		// Without its line it would be wrong for long: have it counted again.
+		_ = a.dir.Remove(tallyName)
+	}
+	a.held.bytes += change.bytes
+	a.held.messages += change.messages
 }
 
 // maildirReader gives when the Maildir was last read, if somebody asks.

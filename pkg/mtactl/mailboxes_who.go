@@ -1,6 +1,7 @@
 package mtactl
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -11,8 +12,11 @@ import (
 	"strings"
 
 	"filbert/pkg/lookup"
+	"filbert/pkg/mailaddr"
+	"filbert/pkg/pattern"
 	"filbert/pkg/proto"
 	"filbert/pkg/settings"
+	"filbert/pkg/untrusted"
 )
 
 // passwdFile is the password file of the system.
@@ -94,9 +98,10 @@ func (l *mailboxList) table(d *settings.Director, t settings.Transport) {
 	}
 	for key, u := range users.All() {
 		p := person{user: u.Name, home: l.home(u, t)}
-		p.local, p.domain, _ = strings.Cut(key, "@")
-		if i := strings.LastIndexByte(key, '@'); i > 0 {
-			p.local, p.domain = key[:i], key[i+1:]
+		if domain, all := strings.CutPrefix(key, "@"); all {
+			p.domain = domain
+		} else if a, err := mailaddr.ParseLocalOrMailbox(untrusted.From(key)); err == nil {
+			p.local, p.domain = a.Local(), a.Domain()
 		}
 		l.add(d, t, p)
 	}
@@ -119,7 +124,10 @@ func (l *mailboxList) home(u lookup.User, t settings.Transport) string {
 }
 
 func (l *mailboxList) add(d *settings.Director, t settings.Transport, p person) {
-	pattern, wild, ok := fillPattern(t.Path, p, l.s.Instance.Mail)
+	if !mayHold(d.Domains, p.domain, pattern.Domains) || !mayHold(d.LocalParts, p.local, pattern.LocalParts) {
+		return
+	}
+	where, wild, ok := fillPattern(t.Path, p, l.s.Instance.Mail)
 	if !ok {
 		return
 	}
@@ -128,12 +136,26 @@ func (l *mailboxList) add(d *settings.Director, t settings.Transport, p person) 
 		actor = p.user
 	}
 	l.found[mailboxOf{user: p.user, actor: actor, transport: d.Transport,
-		where: proto.MeasureMailbox{Driver: t.Driver, Pattern: pattern, Wild: wild}}] = true
+		where: proto.MeasureMailbox{Driver: t.Driver, Pattern: where, Wild: wild}}] = true
+}
+
+// mayHold tells whether a condition may hold for a text, "" being one that is not
+// known. Lookups are not asked here: they may hold.
+func mayHold(patterns []string, text string, kind pattern.Kind) bool {
+	if len(patterns) == 0 || text == "" {
+		return true
+	}
+	list, err := pattern.CompileAsking(patterns, kind)
+	if err != nil {
+		return true // told by check
+	}
+	in, _, err := list.Match(context.Background(), text, func(context.Context, string, string) (bool, error) { return true, nil })
+	return in || err != nil
 }
 
 // fillPattern is the path of a transport as a pattern: what is known of the person
 // is filled in, the rest may be any one name.
-func fillPattern(path string, p person, mail string) (pattern string, wild, ok bool) {
+func fillPattern(path string, p person, mail string) (where string, wild, ok bool) {
 	values := map[string]string{
 		"home": p.home, "mail": mail, "user": p.user, "local_part": p.local, "domain": p.domain, "detail": "",
 	}
