@@ -53,12 +53,13 @@ type Manager struct {
 	tellMaster    func(context.Context, *proto.Orders) error // nil: there is none
 	ordersChanged chan struct{}
 
+	people
 
 	mu    sync.Mutex
 	sched *schedule
-}
 	waits map[queueid.ID]uint64    // for the end of a standing order; 0: of any
 	holds map[queueid.ID]time.Time // when held messages are to be released
+}
 
 // New makes the daemon.
 func New() *Manager {
@@ -114,11 +115,11 @@ func (q *Manager) Confinement(p *service.Process) privsep.Spec {
 // finish: nothing here is lost by ending.
 func (q *Manager) Serve(ctx context.Context, p *service.Process) error {
 	q.spool = spool.New(q.fs)
-	q.dispatch = p.Client(proto.Dispatch, ipc.ClientOptions{
 	if err := q.openOrders(); err != nil {
 		return err
 	}
 	q.tellMaster = func(ctx context.Context, m *proto.Orders) error { return p.TellMaster(ctx, m, &proto.OrdersTaken{}) }
+	q.dispatch = p.Client(proto.Dispatch, ipc.ClientOptions{
 		Stay: ipc.Always,
 		// A dispatch that has just started may follow one that was killed between
 		// filing a message and telling of it.
@@ -134,12 +135,13 @@ func (q *Manager) Serve(ctx context.Context, p *service.Process) error {
 	q.work = work
 	q.wg.Go(func() { q.load(work) })
 	q.wg.Go(func() { q.serveDue(work) })
-	server := p.Accept(q.handleFiled, ipc.ServerOptions{
 	q.wg.Go(func() { q.watchOrders(work) })
 	q.pushOrders()
+	server := p.Accept(q.handleFiled, ipc.ServerOptions{
 		Credits:   credits,
 		OnConnect: func(*ipc.Conn) { q.lookAgain() }, // what was told to a lost one
 	})
+	q.servePeople(work, p)
 	for _, l := range p.Listeners() {
 		if l.Kind != proto.ListenControl {
 			continue

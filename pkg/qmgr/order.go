@@ -61,6 +61,7 @@ func (q *Manager) handler() http.Handler {
 	mux.HandleFunc("POST /v1/queue/{order}", q.order)
 	mux.HandleFunc("GET /v1/orders", q.listOrders)
 	mux.HandleFunc("POST /v1/orders", q.giveOrder)
+	mux.HandleFunc("POST /v1/orders/{number}/cancel", q.endOrder)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		admin.Fail(w, http.StatusNotFound, "there is no "+r.Method+" "+untrusted.From(r.URL.Path).ForTerminal(), "see doc/PROTOCOLS.md, the administrator's arrow")
 	})
@@ -231,10 +232,10 @@ func (q *Manager) orderHold(ctx context.Context, e *entry, by author) error {
 	}
 	if was == held {
 		q.unlock(e, was)
-		return nil // what was asked for is so
 		if !by.until.IsZero() {
 			return errHeldAlready
 		}
+		return nil // what was asked for is so
 	}
 	err = q.ask(ctx, e, was, &proto.Due{ID: e.id, Action: proto.DueHold, Reason: holdReason(by)})
 	if err == nil {

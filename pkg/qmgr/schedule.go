@@ -38,6 +38,7 @@ type entry struct {
 	final    bool // the next attempt is the last
 	parked   bool // due, and waits for a place of its next hop
 	busy     bool // put back by our own limits
+	owner    proto.Owner
 }
 
 // schedule is all messages and the order in which they are due. It is pure:
@@ -54,7 +55,8 @@ type schedule struct {
 	// leaves room for the others.
 	perHop int
 	under  map[string]int
-	parked map[string][]*entry // those that wait for a place, and some that no longer do
+	parked map[string][]*entry                 // those that wait for a place, and some that no longer do
+	owned  map[proto.Owner]map[*entry]struct{} // the mail of users of this machine
 }
 
 func newSchedule(s *settings.Settings) *schedule {
@@ -113,6 +115,7 @@ func (q *schedule) update(s *proto.Summary) *entry {
 	e.attempts, e.waiting = s.Attempts, s.Waiting
 	e.report, e.busy = s.Bounce, s.Busy
 	e.nextHop = q.intern(s.NextHop)
+	q.own(e, s.Owner)
 	return e
 }
 
@@ -222,6 +225,7 @@ func (q *schedule) warnedAt(e *entry, at time.Time) {
 func (q *schedule) drop(e *entry) {
 	q.unqueue(e)
 	delete(q.byID, e.id)
+	q.own(e, 0)
 }
 
 func (q *schedule) place(e *entry) {

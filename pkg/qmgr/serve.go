@@ -111,6 +111,7 @@ func (q *Manager) attempt(ctx context.Context, e *entry, req *proto.Due) {
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	defer q.attemptEndedLocked(e.id)
 	now := q.now()
 	switch {
 	case err != nil, done.State == proto.SettledBusy:

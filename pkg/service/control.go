@@ -115,9 +115,11 @@ func (c *control) act(p *Process, call *ipc.Call) {
 			call.Reply(&proto.Reconfigured{Outgrown: p.outgrown()})
 		}
 	case proto.KindReopenLog:
+		if err = c.log.reopen(call); err == nil && len(call.Files) == 2 {
+			p.newLog(call.Files[1])
+		}
 	case proto.KindOrders:
 		err = takeOrders(p, call)
-		err = c.log.reopen(call)
 	case proto.KindBoardQuery:
 		call.Reply(p.Board.Snapshot())
 	case proto.KindDrain:
@@ -200,8 +202,8 @@ func (l *logFile) reopen(call *ipc.Call) error {
 	if err := call.Decode(&proto.ReopenLog{}); err != nil {
 		return err
 	}
-	if len(call.Files) != 1 {
-		return call.Violation(fmt.Errorf("log with %d descriptors", len(call.Files)))
+	if n := len(call.Files); n != 1 && n != 2 {
+		return call.Violation(fmt.Errorf("log with %d descriptors", n))
 	}
 	l.file.Store(call.Files[0])
 	return nil

@@ -3,6 +3,7 @@ package service
 import (
 	"context"
 	"net"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -44,9 +45,9 @@ type Wiring struct {
 	Listeners []NamedListener
 	// Dial connects to another service.
 	Dial func(ctx context.Context, callee proto.Service) (*net.UnixConn, error)
-}
 	// Tell calls master; nil: there is none.
 	Tell func(ctx context.Context, req, reply ipc.Message) error
+}
 
 // Process is a running daemon's side of the suite.
 type Process struct {
@@ -65,10 +66,11 @@ type Process struct {
 	// the process gave up.
 	outgrown func() bool
 
-	mu        sync.Mutex
 	orders standingOrders
 
+	mu        sync.Mutex
 	reloads   []func(*settings.Settings)
+	onNewLog  func(*os.File)
 	acceptors []acceptor
 	parked    []parkedConn // came before their acceptor
 	clients   []*ipc.Client
@@ -114,12 +116,40 @@ func (p *Process) EmptyDir() string {
 	return p.wiring.Start.EmptyDir
 }
 
+// Owner is whom files belong to that the daemon makes before it becomes its own
+// user; -1 in an instance that does not separate its users.
+func (p *Process) Owner() (uid, gid int) {
+	if !p.wiring.Start.Separate {
+		return -1, -1
+	}
+	return int(p.wiring.Start.UID), int(p.wiring.Start.GID)
+}
+
 // OnReload registers f to be called with each new configuration, after
 // Settings returns it. f must not block for long.
 func (p *Process) OnReload(f func(*settings.Settings)) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.reloads = append(p.reloads, f)
+}
+
+// OnNewLog registers f to be given each new log file, open for reading; f closes
+// it. Master sends one to mtadb alone.
+func (p *Process) OnNewLog(f func(*os.File)) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.onNewLog = f
+}
+
+func (p *Process) newLog(file *os.File) {
+	p.mu.Lock()
+	f := p.onNewLog
+	p.mu.Unlock()
+	if f == nil {
+		file.Close()
+		return
+	}
+	f(file)
 }
 
 // Reload puts a new configuration in force.
