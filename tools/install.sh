@@ -8,7 +8,7 @@ umask 022
 cd "$(dirname "$0")/.."
 
 objdir=${objdir:-bin}
-main=${main:-filbert} drop=${drop:-filbert-drop} admin=${admin:-filbert-adm}
+main=${main:-filbert} memory=${memory:-filbert-db} drop=${drop:-filbert-drop} admin=${admin:-filbert-adm}
 left=
 
 fill() {
@@ -16,7 +16,7 @@ fill() {
 		-e "s|{etc}|$etc|" -e "s|{spool}|$spool|" -e "s|{db}|$db|" -e "s|{run}|$run|" \
 		-e "s|{log}|$log|" -e "s|{mail}|$mail|" -e "s|{libexec}|$libexec|" \
 		-e "s|{sbin}|$sbin|" -e "s|{bin}|$bin|" \
-		-e "s|{main}|$main|" -e "s|{drop}|$drop|" -e "s|{admin}|$admin|"
+		-e "s|{main}|$main|" -e "s|{memory}|$memory|" -e "s|{drop}|$drop|" -e "s|{admin}|$admin|"
 }
 
 # own PATH OWNER GROUP MODE sets what it can and remembers what it could not. chown

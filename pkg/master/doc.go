@@ -21,6 +21,8 @@
 //	run/master.lock         locked while a master lives; its pid, for people
 //	run/control/master      the administrator's socket (proto/control.go)
 //	run/control/qmgr        the same, handed to qmgr
+//	run/control/mtadb       the same, handed to mtadb
+//	run/mine/mtadb          where users ask about their own mail, handed to mtadb
 //	run/submit/cleanup      pickup's socket, handed to cleanup
 //	run/submit/name         the name that pickup gives to bare addresses
 //	run/empty               an empty directory, the root of most daemons

@@ -66,12 +66,18 @@ func (ids *identities) ownerUID() uint32 {
 
 // administrators own the control sockets.
 func (ids *identities) administrators() ownership {
-	return ownership{ids.separate, 0, int(ids.admin)}
+	return ownership{separate: ids.separate, gid: int(ids.admin)}
 }
 
 // submitters own the socket of pickup.
 func (ids *identities) submitters() ownership {
-	return ownership{ids.separate, 0, ids.drop}
+	return ownership{separate: ids.separate, gid: ids.drop}
+}
+
+// everyone is who reaches the sockets of run/mine: those who answer there ask the
+// kernel who calls, and tell each user what is his.
+func (ids *identities) everyone() ownership {
+	return ownership{separate: ids.separate, open: true}
 }
 
 // makeRun makes the directories of run/, which may lie on a file system that a
@@ -92,6 +98,7 @@ func makeRun(run string, ids *identities) error {
 	}{
 		{"control", ids.administrators(), 0o750, 0o700},
 		{"submit", ids.submitters(), 0o750, 0o700},
+		{"mine", ids.everyone(), 0o755, 0o700},
 		{"empty", ownership{}, 0, 0o555},
 	}
 	for _, d := range dirs {

@@ -119,7 +119,8 @@ func bindOne(key string, l settings.Listen) (*binding, error) {
 // maxSocketPath is what fits into sun_path with its final zero.
 const maxSocketPath = 107
 
-// bindPath makes a Unix socket that only owner and group can connect to. What
+// bindPath makes a Unix socket that only owner and group can connect to, or
+// everybody if it is open. What
 // lies at the path is left over: we hold the instance's lock.
 func bindPath(path string, own ownership) (*net.UnixListener, error) {
 	if len(path) > maxSocketPath {
@@ -134,7 +135,11 @@ func bindPath(path string, own ownership) (*net.UnixListener, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listen on %s: %w", path, err)
 	}
-	if err := own.give(path, 0o660, 0o600); err != nil {
+	shared := os.FileMode(0o660)
+	if own.open {
+		shared = 0o666 // to connect takes the right to write
+	}
+	if err := own.give(path, shared, 0o600); err != nil {
 		l.Close()
 		return nil, fmt.Errorf("listen on %s: %w", path, err)
 	}
@@ -165,6 +170,7 @@ func bindService(path string, kind proto.ListenerKind, name proto.Service, own o
 type ownership struct {
 	separate bool
 	uid, gid int
+	open     bool // a socket of it is for every user
 }
 
 // give sets owner and mode: shared with the group in a separated instance, the

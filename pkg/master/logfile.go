@@ -33,6 +33,16 @@ func (m *Master) openLog(s *settings.Settings) (*os.File, error) {
 	return f, nil
 }
 
+// openToRead opens the log for mtadb, which follows it and, once it is
+// another user, may not open it itself.
+func openToRead(s *settings.Settings) (*os.File, error) {
+	f, err := os.OpenFile(s.Instance.LogFile(), os.O_RDONLY|syscall.O_NOFOLLOW, 0)
+	if err != nil {
+		return nil, fmt.Errorf("open the log to read it: %w", err)
+	}
+	return f, nil
+}
+
 func (m *Master) logFile() *os.File {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -64,13 +74,23 @@ func (m *Master) reopenLog() {
 	m.mu.Unlock()
 	ctx, cancel := context.WithTimeout(context.Background(), reopenTimeout)
 	context.AfterFunc(ctx, cancel)
+	reading, err := openToRead(s)
+	if err != nil {
+		m.log.Emit(event.TroubleOf(0, "opening the log anew", err))
+	} else {
+		context.AfterFunc(ctx, func() { reading.Close() })
+	}
 	for _, sup := range m.order {
+		files := []*os.File{f}
+		if sup.def.name == proto.MTADB && reading != nil {
+			files = append(files, reading)
+		}
 		sup.each(func(c *child) {
 			c.conn.Go(ctx, &proto.ReopenLog{}, func(_ *ipc.Reply, err error) {
 				if err != nil {
 					m.log.Emit(event.TroubleOf(0, "handing the new log to "+string(c.service), err))
 				}
-			}, f)
+			}, files...)
 		})
 	}
 	m.log.Emit(event.State{Now: "log reopened"})

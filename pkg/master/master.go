@@ -184,22 +184,28 @@ func (m *Master) bindAll(s *settings.Settings, wait time.Duration) error {
 		return err
 	}
 	for _, def := range m.opts.services {
-		var b *binding
-		switch def.listens {
-		case proto.ListenSubmit:
-			path := filepath.Join(s.Instance.Run, "submit", string(def.name))
-			b, err = bindService(path, def.listens, def.name, m.ids.submitters())
-		case proto.ListenControl:
-			b, err = bindService(s.Instance.Control(string(def.name)), def.listens, def.name, m.ids.administrators())
-		default:
-			continue
+		for _, kind := range def.listens {
+			b, err := m.bindKind(s, def.name, kind)
+			if err != nil {
+				return err
+			}
+			m.paths = append(m.paths, b)
 		}
-		if err != nil {
-			return err
-		}
-		m.paths = append(m.paths, b)
 	}
 	return nil
+}
+
+// bindKind makes one socket with a path.
+func (m *Master) bindKind(s *settings.Settings, name proto.Service, kind proto.ListenerKind) (*binding, error) {
+	switch kind {
+	case proto.ListenSubmit:
+		return bindService(filepath.Join(s.Instance.Run, "submit", string(name)), kind, name, m.ids.submitters())
+	case proto.ListenControl:
+		return bindService(s.Instance.Control(string(name)), kind, name, m.ids.administrators())
+	case proto.ListenMine:
+		return bindService(s.Instance.Mine(string(name)), kind, name, m.ids.everyone())
+	}
+	return nil, fmt.Errorf("listen for %s: there is no path for sockets of kind %d", name, kind)
 }
 
 func (m *Master) closeBindings() {
@@ -241,15 +247,15 @@ func (m *Master) startFrame(def definition) (*proto.Start, []*os.File) {
 		AdminUID:   m.ids.ownerUID(),
 		AdminGID:   m.ids.admin,
 	}
+	if heeds(def.name) {
+		start.Orders = m.standing
+	}
 	if id, ok := m.ids.users[def.name]; ok {
 		start.UID, start.GID = uint32(id.UID), uint32(id.GID)
 	}
 	var files []*os.File
 	for _, list := range [][]*binding{m.tcp, m.paths} {
 		for _, b := range list {
-	if heeds(def.name) {
-		start.Orders = m.standing
-	}
 			if b.service == def.name {
 				start.Listeners = append(start.Listeners, b.info)
 				files = append(files, b.file)
@@ -304,7 +310,7 @@ func (m *Master) limits() string {
 // announce says once that all services of the start are up.
 func (m *Master) announce(ctx context.Context) {
 	for _, s := range m.order {
-		if s.def.start != atStart {
+		if s.def.start != atStart || s.def.need == optional {
 			continue
 		}
 		if _, err := s.ready(ctx); err != nil {

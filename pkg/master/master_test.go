@@ -74,10 +74,10 @@ func testOptions(s *settings.Settings) Options {
 		Load:    func() (*settings.Settings, []string, error) { return s, nil, nil },
 		Version: "test",
 		services: []definition{
-			{proto.SMTPD, atStart, replaced, proto.ListenSMTP, nil},
-			{proto.Cleanup, atStart, inPlace, 0, nil},
-			{proto.Dispatch, atStart, inPlace, 0, nil},
-			{proto.Bounce, whenCalled, inPlace, 0, nil},
+			{proto.SMTPD, atStart, replaced, nil, nil, needed},
+			{proto.Cleanup, atStart, inPlace, nil, nil, needed},
+			{proto.Dispatch, atStart, inPlace, nil, nil, needed},
+			{proto.Bounce, whenCalled, inPlace, nil, nil, needed},
 		},
 		mayCall: func(caller, callee proto.Service) bool {
 			return caller == proto.SMTPD && callee != proto.Dispatch

@@ -22,7 +22,7 @@ import (
 func (x *examiner) users() {
 	u := x.s.Users
 	uids := map[int]string{}
-	for _, name := range []string{u.Main, u.In, u.Out, u.Route} {
+	for _, name := range []string{u.Main, u.In, u.Out, u.Route, u.Memory} {
 		id, err := privsep.LookupIdentity(name, "")
 		switch {
 		case errors.Is(err, privsep.ErrNoUser):

@@ -53,7 +53,7 @@ func layout(inst settings.Instance, u settings.Users) ([]entry, error) {
 		"{etc}", inst.Etc, "{spool}", inst.Spool, "{db}", inst.DB, "{run}", inst.Run,
 		"{log}", inst.Log, "{mail}", inst.Mail, "{libexec}", inst.Libexec,
 		"{sbin}", sbin, "{bin}", sbin,
-		"{main}", u.Main, "{drop}", u.DropGroup, "{admin}", u.AdminGroup,
+		"{main}", u.Main, "{memory}", u.Memory, "{drop}", u.DropGroup, "{admin}", u.AdminGroup,
 	)
 	var out []entry
 	for line := range strings.Lines(etc.Manifest) {

@@ -45,6 +45,34 @@ func MayKeep(caller Service, kind MemoryKind) bool {
 	return false
 }
 
+// MayRecall tells whether a program reads records of a kind: its writer, qmgr,
+// which says why mail waits, and master on behalf of an administrator.
+func MayRecall(caller Service, kind MemoryKind) bool {
+	return MayKeep(caller, kind) || kind.String() != "" && (caller == QMgr || caller == Master)
+}
+
+// MemoryKinds lists all of them.
+func MemoryKinds() []MemoryKind {
+	return []MemoryKind{MemoryHost, MemoryAddress, MemoryQuirk, MemoryOrder, MemoryCallout}
+}
+
+// String is the name that people see, "" of no kind.
+func (k MemoryKind) String() string {
+	switch k {
+	case MemoryHost:
+		return "host"
+	case MemoryAddress:
+		return "address"
+	case MemoryQuirk:
+		return "quirk"
+	case MemoryOrder:
+		return "order"
+	case MemoryCallout:
+		return "callout"
+	}
+	return ""
+}
+
 // Bounds of records.
 const (
 	maxRecords    = 10_000 // of one message

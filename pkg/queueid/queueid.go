@@ -88,6 +88,12 @@ func (id ID) Time() time.Time {
 	return time.UnixMilli(epoch + int64(id>>counterBits)).UTC()
 }
 
+// FromTime is the least id of the millisecond of t: what to compare ids with to
+// find those of a time.
+func FromTime(t time.Time) ID {
+	return ID(min(max(t.UnixMilli()-epoch, 0), 1<<timeBits-1)) << counterBits
+}
+
 // IsZero reports whether the id means "none".
 func (id ID) IsZero() bool { return id == 0 }
 

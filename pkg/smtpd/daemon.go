@@ -84,6 +84,8 @@ func (d *daemon) Serve(ctx context.Context, p *service.Process) error {
 	})
 	s.router = p.Client(proto.Router, ipc.ClientOptions{})
 	p.OnReload(d.reload)
+	p.OnOrders(s.heed)
+	defer s.forgetOrders()
 
 	failed := s.start()
 	var err error
@@ -122,6 +124,6 @@ func (d *daemon) reload(s *settings.Settings) {
 			continue
 		}
 		door.site.Store(e)
-		door.ledger.resize(e.port.MaxConnections, e.port.MaxPerClient)
 	}
+	d.server.resize()
 }

@@ -42,6 +42,7 @@ type server struct {
 	draining atomic.Uint32
 	memory   budget
 	refusals *refusals
+	orders   orders
 	doors    []*door // all are there before the first accepts
 
 	accepting sync.WaitGroup
@@ -63,7 +64,11 @@ func newServer(ctx context.Context, cleanup cleaner, log *event.Log, board *serv
 	return s
 }
 
-func (s *server) roomNow() room { return *s.room.Load() }
+func (s *server) roomNow() room {
+	r := *s.room.Load()
+	r.suspended = s.suspended()
+	return r
+}
 
 func (s *server) drainingNow() draining { return draining(s.draining.Load()) }
 

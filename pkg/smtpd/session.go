@@ -70,6 +70,7 @@ type room struct {
 	up        bool // there is a cleanup
 	accepting bool
 	free      int64 // octets that a message may have
+	suspended bool  // the administrator takes no mail from other machines
 }
 
 // draining says how far a stop of the process has come.

@@ -58,6 +58,10 @@ func (s *session) mail(arg untrusted.Text) action {
 		return refuse(552, 3, 4, "Message too big") // RFC 1870, section 6.1
 	}
 	switch r := s.room(); {
+	case r.suspended && !s.site.port.Submission:
+		// Not at the greeting: many a client takes a host that hangs up on it for one that
+		// is down, and counts that against all mail for it. A 451 is about this message.
+		return refuse(451, 3, 2, "Not taking mail at the moment, try again later")
 	case !r.up:
 		return refuse(451, 3, 0, "Queue is not available, try again later")
 	case !r.accepting || p.Size > r.free:

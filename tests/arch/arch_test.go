@@ -24,7 +24,7 @@ var layers = [][]string{
 	{"durable", "wire", "privsep", "durable/crashfs"},
 	{"untrusted", "queueid", "mailaddr", "smtp", "message", "envelope", "outcome", "pattern", "argv", "oldaddr"},
 	{"rewrite", "route", "dsn", "retry", "settings"},
-	{"journal", "spool", "ledger", "config", "resolve", "resolve/resolvetest", "lookup", "lookup/link", "event", "aliases", "cdb", "sqltable", "ldaptable", "redistable", "socketmap", "callout"},
+	{"journal", "spool", "ledger", "config", "resolve", "resolve/resolvetest", "lookup", "lookup/link", "event", "aliases", "cdb", "sqltable", "ldaptable", "redistable", "socketmap", "callout", "history"},
 	{"tables"},
 	{"proto", "standing"},
 	{"ipc", "service", "service/admin", "service/servicetest"},

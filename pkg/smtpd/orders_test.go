@@ -1,0 +1,49 @@
+package smtpd
+
+import (
+	"testing"
+	"time"
+
+	"filbert/pkg/proto"
+	"filbert/pkg/settings"
+)
+
+func suspension(until time.Time) []proto.StandingOrder {
+	return []proto.StandingOrder{{Number: 1, Kind: proto.OrderSuspend, Target: proto.TargetReception, Who: "root", Until: until}}
+}
+
+func TestSuspendedReceptionIs451AtMailAndTheSessionGoesOn(t *testing.T) {
+	r := newRig(t, nil)
+	r.server.heed(suspension(time.Time{}))
+	c := r.hello()
+	c.cmd(451, "MAIL FROM:<a@example.org>")
+	c.cmd(250, "NOOP")
+	r.server.heed(nil)
+	c.cmd(250, "MAIL FROM:<a@example.org>")
+}
+
+func TestSuspensionThatHasExpiredRefusesNobody(t *testing.T) {
+	r := newRig(t, nil)
+	r.server.heed(suspension(time.Now().Add(-time.Second)))
+	c := r.hello()
+	c.cmd(250, "MAIL FROM:<a@example.org>")
+}
+
+func TestSuspensionLeavesSubmissionOpen(t *testing.T) {
+	r := newRig(t, func(_ *settings.Settings, l *settings.Listen) { l.Submission = true })
+	r.server.heed(suspension(time.Time{}))
+	r.hello().cmd(250, "MAIL FROM:<a@example.org>")
+}
+
+func TestLimitOfReceptionsIsObeyedAndGivenUp(t *testing.T) {
+	r := newRig(t, nil)
+	most := r.door.ledger.max
+	r.server.heed([]proto.StandingOrder{{Number: 1, Kind: proto.OrderLimit, Target: proto.TargetReceptions, Value: 1, Who: "root"}})
+	if r.door.ledger.max != 1 {
+		t.Errorf("%d connections, not 1", r.door.ledger.max)
+	}
+	r.server.heed(nil)
+	if r.door.ledger.max != most {
+		t.Errorf("%d connections, not %d as before", r.door.ledger.max, most)
+	}
+}
