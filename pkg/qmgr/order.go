@@ -59,6 +59,7 @@ func (q *Manager) handler() http.Handler {
 	mux.HandleFunc("GET /v1/queue/{id}", q.show)
 	mux.HandleFunc("GET /v1/queue/{id}/content", q.content)
 	mux.HandleFunc("POST /v1/queue/{order}", q.order)
+	mux.HandleFunc("POST /v1/abort", q.abort)
 	mux.HandleFunc("GET /v1/orders", q.listOrders)
 	mux.HandleFunc("POST /v1/orders", q.giveOrder)
 	mux.HandleFunc("POST /v1/orders/{number}/cancel", q.endOrder)
