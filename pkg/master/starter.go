@@ -44,11 +44,14 @@ func (s *starter) start(cmd *exec.Cmd) error {
 // close ends the thread. Requires: no process that it started lives.
 func (s *starter) close() { close(s.jobs) }
 
-// environment is all that a daemon sees of master's.
+// environment is all that a daemon sees of master's: the time zone, and where the
+// authorities are that vouch for servers, for those who have their own.
 func environment() []string {
 	env := []string{"PATH=/usr/local/bin:/usr/bin:/bin", "LANG=C"}
-	if tz, ok := os.LookupEnv("TZ"); ok {
-		env = append(env, "TZ="+tz)
+	for _, name := range []string{"TZ", "SSL_CERT_FILE", "SSL_CERT_DIR"} {
+		if value, ok := os.LookupEnv(name); ok {
+			env = append(env, name+"="+value)
+		}
 	}
 	return env
 }
