@@ -2,8 +2,12 @@ package mtactl
 
 import (
 	"errors"
+	"fmt"
 	"maps"
+	"os"
+	"path/filepath"
 	"slices"
+	"syscall"
 
 	"filbert/pkg/cdb"
 	"filbert/pkg/lookup"
@@ -25,6 +29,10 @@ func (x *examiner) lookups() {
 			if err := cdb.Check(l.Path); err != nil {
 				x.unread(l.Path, err)
 			}
+		case "sqlite":
+			if err := checkSQLite(l.Path); err != nil {
+				x.unread(l.Path, err)
+			}
 		}
 	}
 }
@@ -44,6 +52,26 @@ func (x *examiner) lookupFile(path string, limit int64, parse func(string, []byt
 	case err != nil:
 		x.unread(path, err)
 	}
+}
+
+// checkSQLite looks at the header of a database (the format of SQLite files,
+// section 1.3). What the query makes of it only router knows, which has SQLite.
+func checkSQLite(path string) error {
+	// A named pipe would wait for a writer.
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	const magic = "SQLite format 3\x00"
+	var head [20]byte
+	switch _, err := f.ReadAt(head[:], 0); {
+	case err != nil || string(head[:len(magic)]) != magic:
+		return fmt.Errorf("%s is no database of SQLite", filepath.Base(path))
+	case head[18] == 2 || head[19] == 2:
+		return fmt.Errorf("%s is in WAL mode, which a reader alone can't open (sqlite3 %s 'PRAGMA journal_mode=DELETE')", filepath.Base(path), path)
+	}
+	return nil
 }
 
 func (x *examiner) unread(path string, err error) {

@@ -2,6 +2,7 @@ package mtactl
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -42,7 +43,7 @@ func (a *app) lookup(q *proto.LookupQuestion, asJSON bool) error {
 	}
 	switch {
 	case answer.Trouble != "":
-		return fail(exTempFail, "what asks it waits meanwhile: mail is deferred, not returned", "lookup %s: %s", show(q.Name), show(answer.Trouble))
+		return fail(exTempFail, "what asks it waits meanwhile: mail is deferred, not returned", "lookup %s: %s", show(q.Name), show(strings.TrimPrefix(answer.Trouble, "lookup "+q.Name+": ")))
 	case !answer.Found:
 		return fail(exFindings, "", "lookup %s has nothing for %s", show(q.Name), show(q.Key))
 	case asJSON:
