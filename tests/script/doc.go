@@ -45,11 +45,19 @@
 //
 //	dns FILE                    give the name server, at $DNS, a zone (see pkg/resolve/
 //	                            resolvetest); before that no name exists
-//	sink NAME [-lmtp] [-tls] [-at IP | -unix PATH] [FILE]
+//	sink NAME [-lmtp] [-tls] [-cert HOST] [-auth USER:PASSWORD,...] [-at IP | -unix PATH] [FILE]
 //	                            start a server at IP:$PORT that takes mail as the
 //	                            rules in FILE say (see sink.go) and keeps it in
-//	                            NAME/1.eml, NAME/1.env, ..., NAME/transcript
+//	                            NAME/1.eml, NAME/1.env, ..., NAME/transcript; -cert is
+//	                            -tls with a certificate that the suite trusts, for HOST
 //	sink-stop NAME              close it, with its connections
+//	map NAME [-at IP | -unix PATH] FILE
+//	                            start a server of socketmap that answers as FILE says
+//	                            (see mapserver.go); NAME/asked has the questions. Again:
+//	                            it answers otherwise
+//	map-stop NAME               close it, with its connections
+//	make-cdb LINES FILE         make a constant database of "key value" lines
+//	make-sqlite STATEMENTS FILE make or change a database of SQLite
 //
 // # What came of it
 //
@@ -79,5 +87,7 @@
 //
 // In the files of a case that the commands read, ${NAME} stands for a variable
 // of the script's environment: $PORT is a free port for sinks, $DNS the name
-// server, $MX the listener, $MAIL the mailboxes, $USER who runs this.
+// server, $MX the listener, $MAIL the mailboxes, $USER who runs this. $ELSEWHERE is
+// an address of this machine that is not of loopback: the condition [elsewhere]
+// says whether it has one.
 package script

@@ -22,8 +22,10 @@ func report(ts *testscript.TestScript, neg bool, args []string) {
 	m, err := mail.ReadMessage(strings.NewReader(ts.ReadFile(args[0])))
 	ts.Check(err)
 	out := ts.Stdout()
-	for _, name := range []string{"Return-Path", "From", "To", "Subject", "Auto-Submitted", "In-Reply-To"} {
-		if v := m.Header.Get(name); v != "" {
+	for _, name := range []string{"Return-Path", "From", "To", "Subject", "Auto-Submitted", "In-Reply-To", "Content-Language"} {
+		v, err := new(mime.WordDecoder).DecodeHeader(m.Header.Get(name))
+		ts.Check(err)
+		if v != "" {
 			fmt.Fprintf(out, "%s: %s\n", name, v)
 		}
 	}
@@ -61,7 +63,7 @@ var wantedParts = []*regexp.Regexp{
 
 func checkParts(r *multipart.Reader, out io.Writer) error {
 	for i, want := range wantedParts {
-		p, err := r.NextRawPart()
+		p, err := r.NextPart() // decodes quoted-printable
 		if err != nil {
 			return fmt.Errorf("part %d: %w", i+1, err)
 		}

@@ -18,11 +18,12 @@ import (
 )
 
 // A sink is a server that takes mail and keeps it, with -tls over STARTTLS where
-// the client wants. Its rules are lines
+// the client wants, with -cert under a certificate for a name that the suite
+// trusts, with -auth only of those who have logged in. Its rules are lines
 //
 //	[Nx] EVENT [GLOB] ACTION
 //
-// EVENT is connect, ehlo, helo, starttls, mail, rcpt, data, dot, bdat, rset, quit or *; GLOB
+// EVENT is connect, ehlo, helo, starttls, auth, mail, rcpt, data, dot, bdat, rset, quit or *; GLOB
 // ("*" is any text) must match the whole of what the client said, in LMTP at
 // dot the recipient; Nx is for the first N times only. The first rule that
 // matches decides. ACTION is a reply, "250-a / 250 b" for one of several lines,
@@ -31,13 +32,16 @@ import (
 //
 // Without a rule everything is taken. The sink writes NAME/N.eml (content, LF),
 // NAME/N.raw (content as it came, without the transparency of dots), NAME/N.env
-// (MAIL and the RCPTs that were taken) and NAME/transcript.
+// (MAIL and the RCPTs that were taken, with -auth LOGIN and the user's name) and
+// NAME/transcript.
 type sink struct {
 	name string
 	dir  string
 	lmtp bool
 	tls  *tls.Config // nil: not offered
 	l    net.Listener
+
+	logins map[string]string // password of each user; nil: anybody may send
 
 	mu    sync.Mutex
 	rules []*rule
@@ -56,7 +60,7 @@ type rule struct {
 }
 
 func sinkCommand(ts *testscript.TestScript, neg bool, args []string) {
-	const help = "sink NAME [-lmtp] [-tls] [-at IP | -unix PATH] [FILE]"
+	const help = "sink NAME [-lmtp] [-tls] [-cert HOST] [-auth USER:PASSWORD,...] [-at IP | -unix PATH] [FILE]"
 	usage(ts, !neg && len(args) > 0, help)
 	w, name := worldOf(ts), args[0]
 	o, rest := options(ts, args[1:], "lmtp", "tls")
@@ -76,8 +80,9 @@ func sinkCommand(ts *testscript.TestScript, neg bool, args []string) {
 	l, err := listenFor(ts, w, o)
 	ts.Check(err)
 	s := &sink{name: name, dir: filepath.Join(w.dir, name), lmtp: o["lmtp"] != "", l: l, rules: rules, conns: map[net.Conn]bool{}}
-	if o["tls"] != "" {
-		s.tls, err = certified()
+	s.logins = parseLogins(o["auth"])
+	if o["tls"] != "" || o["cert"] != "" {
+		s.tls, err = w.certified(o["cert"])
 		ts.Check(err)
 	}
 	ts.Check(os.MkdirAll(s.dir, 0o700))
@@ -243,6 +248,7 @@ type guest struct {
 	n int
 	r *bufio.Reader
 
+	login   string
 	from    string
 	to      []string
 	content []byte
@@ -311,7 +317,7 @@ func (k *guest) command(line string) error {
 		k.from, k.to, k.content = "", nil, nil
 		otherwise := "250 " + k.s.name + ".test"
 		if verb != "helo" {
-			otherwise = "250-" + k.s.name + ".test / " + k.offer() + extensions
+			otherwise = "250-" + k.s.name + ".test / " + k.offer() + k.offerAuth() + extensions
 			verb = "ehlo"
 		}
 		_, err := k.act(k.s.decide(verb, arg, otherwise))
@@ -325,7 +331,15 @@ func (k *guest) command(line string) error {
 			err = k.startTLS()
 		}
 		return err
+	case "auth":
+		if k.s.logins != nil {
+			return k.auth(arg)
+		}
 	case "mail":
+		if k.s.logins != nil && k.login == "" {
+			_, err := k.act("530 5.7.0 log in first")
+			return err
+		}
 		d, err := k.act(k.s.decide(verb, arg, "250 2.1.0 ok"))
 		if d == '2' {
 			k.from, k.to = line, nil
@@ -464,11 +478,15 @@ func (k *guest) keep(took []string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	base := filepath.Join(s.dir, strconv.Itoa(s.taken+1))
+	env := k.from + "\n" + strings.Join(took, "\n") + "\n"
+	if k.login != "" {
+		env += "LOGIN " + k.login + "\n"
+	}
 	eml := strings.ReplaceAll(string(k.content), "\r\n", "\n")
 	err := errors.Join(
 		os.WriteFile(base+".raw", k.content, 0o600),
 		os.WriteFile(base+".eml", []byte(eml), 0o600),
-		os.WriteFile(base+".env", []byte(k.from+"\n"+strings.Join(took, "\n")+"\n"), 0o600),
+		os.WriteFile(base+".env", []byte(env), 0o600),
 	)
 	s.taken++
 	return err

@@ -29,7 +29,9 @@ type world struct {
 	port int
 
 	dns       *resolvetest.Server
+	authority *authority
 	sinks     map[string]*sink
+	maps      map[string]*mapServer
 	loads     map[string]*load
 	listeners map[string]string // name: address
 	first     string            // the address of the first listener
@@ -56,7 +58,8 @@ func Params(dir, bin string) testscript.Params {
 var commands = map[string]func(ts *testscript.TestScript, neg bool, args []string){
 	"filbert": filbert, "mtactl": mtactl, "sendmail": sendmail, "mailq": mailq, "status": status,
 	"smtp": smtpDialogue, "send": send, "load": loadCommand,
-	"dns": dnsCommand, "sink": sinkCommand, "sink-stop": sinkStop,
+	"dns": dnsCommand, "sink": sinkCommand, "sink-stop": sinkStop, "map": mapCommand, "map-stop": mapStop,
+	"make-cdb": makeCDB, "make-sqlite": makeSQLite,
 	"wait-mail": waitMail, "no-mail": noMail, "get-mail": getMail, "wait-sink": waitSink,
 	"wait-log": waitLog, "log": logCommand, "wait-settled": waitSettled, "wait-queue": waitQueue,
 	"wait-file": waitFile, "until": untilOutput, "same-message": sameMessage, "match": match, "report": report,
@@ -67,13 +70,16 @@ func condition(name string) (bool, error) {
 	if name == "root" {
 		return os.Getuid() == 0, nil
 	}
+	if name == "elsewhere" {
+		return elsewhere() != "", nil
+	}
 	return false, fmt.Errorf("unknown condition %q", name)
 }
 
 func setup(e *testscript.Env, bin string) error {
 	w := &world{
 		dir: e.WorkDir, inst: filepath.Join(e.WorkDir, "i"), bin: bin,
-		sinks: map[string]*sink{}, loads: map[string]*load{}, listeners: map[string]string{},
+		sinks: map[string]*sink{}, maps: map[string]*mapServer{}, loads: map[string]*load{}, listeners: map[string]string{},
 	}
 	port, err := freePort()
 	if err != nil {
@@ -88,10 +94,13 @@ func setup(e *testscript.Env, bin string) error {
 		return err
 	}
 	w.port = port
+	if err := w.startAuthority(e); err != nil {
+		return err
+	}
 	e.Values[worldKey{}] = w
 	for _, v := range []string{
 		fmt.Sprintf("PORT=%d", port), "DNS=" + name, "MAIL=" + filepath.Join(w.inst, "mail"), "INST=" + w.inst,
-		"BIN=" + bin, "USER=" + u.Username, "FILBERT_INSTANCE=" + w.inst, "TZ=UTC",
+		"BIN=" + bin, "ELSEWHERE=" + elsewhere(), "USER=" + u.Username, "FILBERT_INSTANCE=" + w.inst, "TZ=UTC",
 	} {
 		name, value, _ := strings.Cut(v, "=")
 		e.Setenv(name, value)
@@ -148,6 +157,9 @@ func (w *world) end() {
 	}
 	for _, s := range w.sinks {
 		s.close()
+	}
+	for _, m := range w.maps {
+		m.close()
 	}
 	if w.dns != nil {
 		w.dns.Close()
