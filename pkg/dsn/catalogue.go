@@ -108,10 +108,8 @@ func (c *Catalogue) text(language, key string) string {
 // Name is what a language calls itself.
 func (c *Catalogue) Name(language string) string { return c.text(language, "name") }
 
-// Why is the first sentence about a cause, with its placeholders.
-func (c *Catalogue) Why(language string, cause Cause) string {
-	return c.text(language, string(cause)+".why")
-}
+// Text is a text with its placeholders.
+func (c *Catalogue) Text(language, key string) string { return c.text(language, key) }
 
 // Keys are the names of all texts, in order.
 func Keys() []string { return slices.Sorted(maps.Keys(textKeys())) }
