@@ -99,7 +99,7 @@ func (d *Dir) OpenFile(name string, flag int, perm fs.FileMode) (File, error) {
 	}
 	// O_NONBLOCK only kept a fifo from holding us up; a regular file that
 	// had it would be put under the poller and passed on with it.
-	if _, err := unix.FcntlInt(uintptr(fd), unix.F_SETFL, flag&unix.O_APPEND); err != nil {
+	if _, err := unix.FcntlInt(uintptr(fd), unix.F_SETFL, flag&(unix.O_APPEND|unix.O_NOATIME)); err != nil {
 		_ = unix.Close(fd)
 		return nil, pathError("open", name, err)
 	}

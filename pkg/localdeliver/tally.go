@@ -42,7 +42,7 @@ const (
 	tallyMax  = 5120 // bytes, as Maildir++ has it: some 350 deliveries
 	tallyAge  = 15 * time.Minute
 	// tallyMost bounds each number, and with tallyMax every sum.
-	tallyMost = 1 << 52
+	tallyMost = 1 << 48
 )
 
 var errTally = errors.New("no tally")
