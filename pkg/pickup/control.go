@@ -32,12 +32,17 @@ var (
 	errNotPermitted = errors.New("only root and the administrators' group may")
 )
 
-// askQmgr sends one request of proto/control.go and gives status and body. It is
+// askQmgr sends one request of proto/control.go and gives status and body.
+func askQmgr(run, method, path, body string) (status int, answer io.Reader, done func(), err error) {
+	return ask(filepath.Join(run, "control", proto.ControlQmgr), method, path, body)
+}
+
+// ask sends one request to a socket of our own and gives status and body. It is
 // the little of HTTP/1.1 that a client of our own server needs: pickup stays
 // small without net/http, and every length is bounded here.
-func askQmgr(run, method, path, body string) (status int, answer io.Reader, done func(), err error) {
+func ask(socket, method, path, body string) (status int, answer io.Reader, done func(), err error) {
 	d := net.Dialer{Timeout: connectTimeout}
-	conn, err := d.Dial("unix", filepath.Join(run, "control", proto.ControlQmgr))
+	conn, err := d.Dial("unix", socket)
 	switch {
 	case errors.Is(err, os.ErrPermission):
 		return 0, nil, nil, errNotPermitted
@@ -50,8 +55,12 @@ func askQmgr(run, method, path, body string) (status int, answer io.Reader, done
 		"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", method, path, len(body), body)
 	r := bufio.NewReader(&impatient{conn})
 	_ = conn.SetWriteDeadline(time.Now().Add(controlTimeout))
-	if _, err = io.WriteString(conn, request); err == nil {
+	// Who is turned away before he has asked finds the answer all the same.
+	_, werr := io.WriteString(conn, request)
+	if werr == nil || errors.Is(werr, syscall.EPIPE) {
 		status, answer, err = readAnswer(r)
+	} else {
+		err = werr
 	}
 	if err != nil {
 		conn.Close()

@@ -19,6 +19,7 @@
 //	drain.go      pickup --drain, started by master: hand in what lies there
 //	dialogue.go   -bs: the same with SMTP on standard input and output
 //	mailq.go      -bp and -q: ask qmgr
+//	mine.go       mailq of one user: his own mail, in words (minewords.go)
 //
 // # Decisions
 //

@@ -11,6 +11,7 @@ const (
 	exOK          = 0
 	exUsage       = 64
 	exDataErr     = 65
+	exNoInput     = 66
 	exNoUser      = 67
 	exUnavailable = 69
 	exOSErr       = 71
@@ -24,12 +25,13 @@ const (
 type failure struct {
 	status int
 	text   string
+	down   bool // because the suite is
 }
 
 func (f *failure) Error() string { return f.text }
 
 func fail(status int, format string, args ...any) error {
-	return &failure{status, fmt.Sprintf(format, args...)}
+	return &failure{status: status, text: fmt.Sprintf(format, args...)}
 }
 
 // statusOf is the exit status that an error means. What nobody foresaw may be

@@ -16,7 +16,36 @@ import (
 // maxQueueItem bounds one line of qmgr's listing.
 const maxQueueItem = 32 << 20
 
-// listQueue is mailq, in the form that scripts have read for decades.
+// mailq is -bp and mailq(1): for an administrator the queue, for everybody else
+// what is his in it.
+func (p *pickup) mailq() error {
+	switch o := &p.opts.mailq; {
+	case o.mode == mailqTrace:
+		return p.traceMine()
+	case o.mode == mailqCancel:
+		return p.cancelMine()
+	case o.mode == mailqHistory:
+		return p.historyMine()
+	case !o.plain():
+		return p.listMine()
+	}
+	err := p.listQueue()
+	if statusOf(err) != exNoPerm {
+		return err
+	}
+	if merr := p.listMine(); !isDown(merr) {
+		return merr
+	}
+	return err
+}
+
+// isDown tells whether nobody answered.
+func isDown(err error) bool {
+	var f *failure
+	return errors.As(err, &f) && f.down
+}
+
+// listQueue is the queue in the form that scripts have read for decades.
 func (p *pickup) listQueue() error {
 	status, body, done, err := askQmgr(p.site.inst.Run, "GET", "/v1/queue", "")
 	if err != nil {
@@ -148,7 +177,10 @@ func queueTrouble(what string, err error) error {
 	case errors.Is(err, errNotPermitted):
 		return fail(exNoPerm, "%v %s", err, what)
 	case errors.Is(err, errDown):
-		return fail(exUnavailable, "%v; \"mtactl start\" starts it (\"mtactl -C DIR start\" a private instance)", err)
+		return &failure{
+			status: exUnavailable, down: true,
+			text: fmt.Sprintf("%v; \"mtactl start\" starts it (\"mtactl -C DIR start\" a private instance)", err),
+		}
 	}
 	return fail(exUnavailable, "%s: %v", what, err)
 }

@@ -42,6 +42,7 @@ type options struct {
 	verbose    bool
 	silent     bool // -oeq: no words on standard error
 	run        string
+	mailq      mailqOptions
 	operands   []string
 }
 
@@ -90,6 +91,9 @@ func parseOptions(program string, args []string) (*options, error) {
 // word reads one word of option letters and, if its last one wants a value that
 // is not in it, the next.
 func (o *options) word(word string, rest []string) ([]string, error) {
+	if strings.HasPrefix(word, "--") && o.mode == modeList {
+		return o.mailq.long(word, rest)
+	}
 	if strings.HasPrefix(word, "--") {
 		return nil, fail(exUsage, "there is no option %s", untrusted.From(word).ForTerminal())
 	}

@@ -67,7 +67,7 @@ func (p *pickup) run() error {
 	case modeSMTP:
 		return p.converse()
 	case modeList:
-		return p.listQueue()
+		return p.mailq()
 	case modeAliases:
 		return p.newAliases()
 	case modeVerify:
