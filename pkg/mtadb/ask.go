@@ -1,6 +1,7 @@
 package mtadb
 
 import (
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -188,15 +189,24 @@ func (m *Memory) getStatus(w http.ResponseWriter, _ *http.Request) {
 		admin.Answer(w, http.StatusOK, &st)
 		return
 	}
-	s.mu.Lock()
-	first := s.parts[0].first
-	s.mu.Unlock()
-	if first != 0 {
-		at := first.Time()
-		st.Oldest = &at
-	}
+	st.Oldest = s.oldest()
 	st.Size, _ = s.historySize() // 0 is as good as not known
 	admin.Answer(w, http.StatusOK, &st)
+}
+
+// oldest is when the first message of the history came, nil if there is none.
+func (s *store) oldest() (at *time.Time) {
+	err := s.each(prefixed([]byte{keyEvents}), func(key, _ []byte) bool {
+		if len(key) >= 13 {
+			t := queueid.ID(binary.BigEndian.Uint64(key[5:])).Time()
+			at = &t
+		}
+		return false
+	})
+	if err != nil {
+		return nil
+	}
+	return at
 }
 
 // memoryPage is the most records of one page for people.

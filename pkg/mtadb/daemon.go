@@ -229,6 +229,10 @@ func (m *Memory) work(ctx context.Context, s *store) {
 				m.broken(err)
 				return
 			}
+			if _, err := m.root.Lstat(lockName); errors.Is(err, os.ErrNotExist) {
+				m.broken(errors.New("it was deleted: another is begun"))
+				return
+			}
 			m.look(s)
 		case <-sweep.C:
 			m.sweepAll(s)

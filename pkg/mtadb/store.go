@@ -23,6 +23,8 @@ const (
 	damagedName = dbName + ".damaged-"
 	// markName is left in a database in which damage was found while it was in use.
 	markName = dbName + "/DAMAGED"
+	// lockName is there as long as the database is.
+	lockName = dbName + "/LOCK"
 	layout   = 1
 
 	// The database is asked by few and written in batches: little memory does.

@@ -1,0 +1,172 @@
+package mtactl
+
+import (
+	"fmt"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"filbert/pkg/proto"
+)
+
+func (a *app) memoryCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "memory",
+		Short: "show and forget what is known of hosts and addresses",
+		Long: `memory shows what the suite remembers of servers and addresses: what was observed, and
+what follows from it for the next attempt. Forgetting is always safe: it is found out
+again. There are the kinds host, address, quirk, order and callout.`,
+		Example: `  mtactl memory show
+  mtactl memory show host mx.example
+  mtactl memory host mx.example.net
+  mtactl memory forget host mx.example.net`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	c.AddCommand(a.memoryShowCommand(), a.memoryAboutCommand("host", "NAME", "host", "quirk"),
+		a.memoryAboutCommand("address", "ADDRESS", "address", "callout"), a.memoryForgetCommand())
+	return c
+}
+
+func (a *app) memoryShowCommand() *cobra.Command {
+	var asJSON bool
+	var limit int
+	c := &cobra.Command{
+		Use:     "show [KIND] [PREFIX]",
+		Short:   "show records of a kind, or how much there is of each",
+		Long:    "show lists the records of a kind whose keys begin with PREFIX. Without a kind it says how much\nthere is of each.",
+		Example: "  mtactl memory show\n  mtactl memory show quirk mx.example --json",
+		Args:    cobra.MaximumNArgs(2),
+		RunE: func(_ *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return a.memoryKinds(asJSON)
+			}
+			return a.memoryShow([]string{args[0]}, strings.Join(args[1:], ""), limit, asJSON)
+		},
+	}
+	c.Flags().BoolVar(&asJSON, "json", false, "write JSON")
+	c.Flags().IntVar(&limit, "limit", 1000, "at most `N` records")
+	return c
+}
+
+func (a *app) memoryAboutCommand(what, arg string, kinds ...string) *cobra.Command {
+	var asJSON bool
+	c := &cobra.Command{
+		Use:     what + " " + arg,
+		Short:   "show all that is known of " + map[string]string{"host": "a server", "address": "an address"}[what],
+		Long:    fmt.Sprintf("%s shows the records of kind %s whose keys begin with %s.", what, strings.Join(kinds, " and "), arg),
+		Example: "  mtactl memory " + what + " " + map[string]string{"host": "mx.example.net", "address": "alice@example.net"}[what],
+		Args:    exactly(1, map[string]string{"host": "the name of a server", "address": "an address"}[what]),
+		RunE: func(_ *cobra.Command, args []string) error {
+			name := strings.Trim(args[0], "<>")
+			if what == "host" {
+				name = strings.ToLower(name)
+			}
+			return a.memoryShow(kinds, name, 1000, asJSON)
+		},
+	}
+	c.Flags().BoolVar(&asJSON, "json", false, "write JSON")
+	return c
+}
+
+func (a *app) memoryForgetCommand() *cobra.Command {
+	var prefix bool
+	c := &cobra.Command{
+		Use:     "forget KIND KEY",
+		Short:   "forget a record",
+		Long:    "forget drops the record with this key, or with --prefix all whose keys begin so. Programs that\nhave it in their own memory keep it until they ask again.",
+		Example: "  mtactl memory forget host mx.example.net\n  mtactl memory forget callout example.net --prefix",
+		Args:    exactly(2, "a kind and a key"),
+		RunE: func(_ *cobra.Command, args []string) error {
+			cl, err := a.mtadb()
+			if err != nil {
+				return err
+			}
+			var done proto.MemoryForgotten
+			if err := cl.post(a.ctx, "/v1/memory/forget", &proto.MemoryForget{Kind: args[0], Key: args[1], Prefix: prefix}, &done); err != nil {
+				return err
+			}
+			fmt.Fprintf(a.Out, "%s forgotten\n", count(int(done.Count), "record"))
+			if done.Count == 0 {
+				return errSilent(exFindings)
+			}
+			return nil
+		},
+	}
+	c.Flags().BoolVar(&prefix, "prefix", false, "all whose keys begin with KEY")
+	return c
+}
+
+func (a *app) mtadb() (*client, error) {
+	inst, err := a.instance()
+	if err != nil {
+		return nil, err
+	}
+	return newClient(inst.Control(proto.ControlMTADB)), nil
+}
+
+func (a *app) memoryKinds(asJSON bool) error {
+	cl, err := a.mtadb()
+	if err != nil {
+		return err
+	}
+	var page proto.MemoryPage
+	if err := cl.get(a.ctx, "/v1/memory", &page); err != nil {
+		return err
+	}
+	if asJSON {
+		return printJSON(a.Out, page.Kinds)
+	}
+	t := table{rows: [][]string{{"KIND", "RECORDS", "SIZE", "AT MOST"}}}
+	for _, k := range page.Kinds {
+		t.add(show(k.Kind), strconv.FormatUint(k.Records, 10), size(int64(k.Bytes)), strconv.FormatUint(k.Most, 10))
+	}
+	t.print(a, true)
+	return nil
+}
+
+func (a *app) memoryShow(kinds []string, prefix string, limit int, asJSON bool) error {
+	cl, err := a.mtadb()
+	if err != nil {
+		return err
+	}
+	var list []proto.MemoryItem
+	for _, kind := range kinds {
+		for after, more := "", true; more && len(list) < limit; {
+			var page proto.MemoryPage
+			v := url.Values{"kind": {kind}, "prefix": {prefix}, "after": {after}, "limit": {strconv.Itoa(limit - len(list))}}
+			if err := cl.get(a.ctx, "/v1/memory?"+v.Encode(), &page); err != nil {
+				return err
+			}
+			list = append(list, page.Records...)
+			if more = page.More && len(page.Records) > 0; more {
+				after = page.Records[len(page.Records)-1].Key
+			}
+		}
+	}
+	if asJSON {
+		return printJSON(a.Out, list)
+	}
+	if len(list) == 0 {
+		fmt.Fprintln(a.Err, "Nothing of this kind is remembered.")
+		return errSilent(exFindings)
+	}
+	t := table{rows: [][]string{{"KIND", "KEY", "SIZE", "AGE", "EXPIRES IN"}}}
+	now := a.now()
+	for i := range list {
+		r := &list[i]
+		t.add(show(r.Kind), show(r.Key), size(int64(r.Size)), age(now.Sub(r.Kept)), until(r.Expires, now))
+	}
+	t.print(a, true)
+	return nil
+}
+
+func until(at *time.Time, now time.Time) string {
+	if at == nil {
+		return "never"
+	}
+	return age(at.Sub(now))
+}
