@@ -185,8 +185,10 @@ func FuzzCompose(f *testing.F) {
 	f.Add("550 no", "Subject: x\r\n", "host")
 	f.Add(strings.Repeat("x", 5000), "\r\n.\r\n", "h\r\nost")
 	f.Add("\xff\x00\u202e", "Subject: \xff\r\n\r\n", "")
+	ours := Shipped()
 	f.Fuzz(func(t *testing.T, text, returned, remote string) {
 		r := request(Failure)
+		r.Texts, r.Language, r.Guessed = ours, "ja", true
 		r.Outcomes[0].Text, r.Outcomes[0].Remote = untrusted.From(text), remote
 		var clean []byte
 		clean = new(message.NormalizeLocal).Append(clean, []byte(returned))
@@ -196,6 +198,12 @@ func FuzzCompose(f *testing.F) {
 		_, _ = seen.Write(b[:len(b)-len(r.Returned)])
 		if seen.BareCR() || seen.BareLF() {
 			t.Fatalf("bare line end in %q", b)
+		}
+		ours, _, _ := bytes.Cut(b, []byte("Content-Description: Header of the message"))
+		for _, line := range bytes.Split(ours, []byte("\r\n")) {
+			if len(line) > 998 { // RFC 5322, section 2.1.1
+				t.Fatalf("a line of %d octets: %q", len(line), line)
+			}
 		}
 		head, _, ok := bytes.Cut(b, []byte("\r\n\r\n"))
 		if !ok {
