@@ -26,8 +26,8 @@ const measureTimeout = 30 * time.Second
 // endTimeout is how long a program may take to end behind its last word.
 const endTimeout = 5 * time.Second
 
-// measure has local-deliver look at mailboxes, as the user actor ("" = as
-// ourselves).
+// measure has local-deliver look at mailboxes, as the user actor ("", and where we are
+// not root: as ourselves).
 //
 // Root does not look himself: a user could lead him, by links in his home, to
 // what is not his to have measured, or to a file server that holds him up for ever.
@@ -39,7 +39,7 @@ func measure(ctx context.Context, inst settings.Instance, actor string, list []m
 		// A session of its own has no terminal into which the user could type for root.
 		Dir: "/", Env: []string{"PATH=/usr/bin:/bin"}, SysProcAttr: &syscall.SysProcAttr{Setsid: true},
 	}
-	if actor != "" {
+	if actor != "" && os.Geteuid() == 0 {
 		u, err := privsep.LookupUser(actor)
 		if err != nil {
 			return nil, err

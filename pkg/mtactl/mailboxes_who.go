@@ -189,6 +189,16 @@ func literally(s string) string {
 	return strings.NewReplacer(`\`, `\\`, "*", `\*`, "?", `\?`, "[", `\[`).Replace(s)
 }
 
+// keepOnly leaves the mailboxes that one user may look at.
+func (l *mailboxList) keepOnly(actor string) {
+	for m := range l.found {
+		if m.actor != actor {
+			delete(l.found, m)
+		}
+	}
+	l.notes = append(l.notes, "these are your own mailboxes; root can list all")
+}
+
 // byActor groups the mailboxes by who may look at them.
 func (l *mailboxList) byActor() (actors []string, of map[string][]mailboxOf) {
 	of = map[string][]mailboxOf{}

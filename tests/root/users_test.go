@@ -18,7 +18,7 @@ type account struct {
 }
 
 var (
-	suiteUsers  = []string{"filbert", "filbert-in", "filbert-out", "filbert-route"}
+	suiteUsers  = []string{"filbert", "filbert-in", "filbert-out", "filbert-route", "filbert-db"}
 	suiteGroups = []string{"filbert-drop", "filbert-adm"}
 	endUsers    = []string{"fbtest1", "fbtest2"}
 )
