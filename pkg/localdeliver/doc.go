@@ -75,6 +75,21 @@
 // A pipe that returns a report delivers nothing: with status 0 the mail fails with
 // 5.1.1 and the command's words are in the report, with any other it is deferred.
 //
+// # Mailboxes without room
+//
+// A transport may limit size and messages of each mailbox; the child keeps to it,
+// as the user (limit.go: what it means; account.go, tally.go, count.go: a Maildir).
+// It warns the user by a message of its own. A user can make the count say what he
+// likes, for his own mailbox: against users who want to fill the disk there are the
+// quotas of the system.
+//
+// What is over a limit or a quota of the system is deferred or returned as the
+// transport says, by when the mailbox was last read if it wants so. All other errors of
+// the file system defer, each with a kind and code of its own (outcome.go).
+//
+// With --measure the program tells mtactl, which runs it as a user, about the
+// mailboxes of that user.
+//
 // # Refusals
 //
 // Mail is never delivered as uid 0, nor in the group 0: a user must be named for it.
@@ -92,7 +107,9 @@
 // old, or a message delivered without an answer, which comes again. A child whose
 // parent has gone puts nothing more into a mailbox. mbox: a power cut or the end of
 // the child in the middle of an append may leave a part of a message at the end; the
-// next append starts on a line of its own. A dot lock of a dead process is removed
+// next append starts on a line of its own. A tally of a Maildir may lack the message
+// that was just delivered, or have lost a line, until it is counted again; a warning
+// that was about to be written is not written for as long as warn_every says. A dot lock of a dead process is removed
 // when it is staleLock old.
 //
 // # Security
