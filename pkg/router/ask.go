@@ -33,10 +33,7 @@ func (q *query) find(ctx context.Context, name, key string) (lookup.Answer, erro
 	r, known := q.asked[at]
 	q.mu.Unlock()
 	if !known {
-		r.answer, r.err = q.rules.tables.Find(ctx, name, key)
-		if r.err != nil {
-			r.err = fmt.Errorf("lookup %s: %w", name, r.err)
-		}
+		r.answer, r.err = q.rules.tables.Find(ctx, name, key) // the error names the lookup
 		q.mu.Lock()
 		if q.asked == nil {
 			q.asked = make(map[string]remembered)
@@ -86,8 +83,8 @@ func (q *query) explainLookup(name, key string, r remembered) {
 // noTables stands for the lookups of a configuration without any.
 type noTables struct{}
 
-func (noTables) Find(context.Context, string, string) (lookup.Answer, error) {
-	return lookup.Answer{}, fmt.Errorf("there is no such lookup")
+func (noTables) Find(_ context.Context, name, _ string) (lookup.Answer, error) {
+	return lookup.Answer{}, fmt.Errorf("lookup %s: there is no such lookup", name)
 }
 func (noTables) Has(string) bool { return false }
 func (noTables) Close()          {}
@@ -111,7 +108,7 @@ func openTables(s *settings.Settings, w World, tell func(doing string, err error
 func (q *query) secret(name, key string) (values []string, found bool, err error) {
 	a, err := q.rules.tables.Find(q.ctx, name, key)
 	if err != nil {
-		return nil, false, fmt.Errorf("lookup %s: %w", name, err)
+		return nil, false, err
 	}
 	if a.Found {
 		q.trace.step(proto.Step{Kind: "lookup", Name: name, Did: "found", Why: key})
