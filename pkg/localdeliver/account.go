@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"filbert/pkg/durable"
+	"filbert/pkg/envelope"
 	"filbert/pkg/outcome"
 )
 
@@ -109,6 +110,9 @@ func (a *account) added(ctx context.Context, size int64) {
 	}
 	a.note(usage{bytes: size, messages: 1})
 	now := a.w.now()
+	if a.d.Job.Recipient.Kind != envelope.TargetAddress {
+		return // a file that an alias names, which nobody reads for warnings
+	}
 	if !a.warns(a.held.usage) || !warningDue(a.dir, warnedName, a.d.t.WarnEvery.D(), now) {
 		return
 	}

@@ -109,7 +109,8 @@
 // the child in the middle of an append may leave a part of a message at the end; the
 // next append starts on a line of its own. A tally of a Maildir may lack the message
 // that was just delivered, or have lost a line, until it is counted again; a warning
-// that was about to be written is not written for as long as warn_every says. A dot lock of a dead process is removed
+// that was about to be written is not written for as long as warn_every says. A dot
+// lock of a dead process is removed
 // when it is staleLock old.
 //
 // # Security

@@ -58,6 +58,11 @@ func TestFilesOfAliasesAreNotWarned(t *testing.T) {
 	if text := read(t, file); strings.Contains(text, "MAILER-DAEMON") {
 		t.Error(text)
 	}
+	job.Job.Recipient.Target = file + ".d/"
+	wantDelivered(t, deliverIn(t, testWorker(), job))
+	if _, warnings := mailAndWarnings(t, file+".d"); len(warnings) != 0 {
+		t.Error(warnings)
+	}
 }
 
 func TestDeliveringIsNoReadingOfAnMbox(t *testing.T) {
