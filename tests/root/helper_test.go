@@ -20,6 +20,7 @@ import (
 func help(name string, args []string) int {
 	helpers := map[string]func([]string) error{
 		"describe": helpDescribe, "answer": helpAnswer, "dial": helpDial, "swap": helpSwap, "murder": helpMurder, "crowd": helpCrowd, "flood": helpFlood,
+		"hold": helpHold, "besiege": helpBesiege,
 	}
 	f, ok := helpers[name]
 	if !ok {

@@ -90,7 +90,8 @@ func TestLocalSocketsAreClosedToOtherUsers(t *testing.T) {
 		t.Fatal(err)
 	}
 	submit, control := []string{s.run("submit/cleanup")}, []string{s.run("control/master"), s.run("control/qmgr")}
-	all := append(clone2(submit), control...)
+	mine := []string{s.run("mine/qmgr"), s.run("mine/mtadb")}
+	all := append(append(clone2(submit), control...), mine...)
 	for _, c := range []struct {
 		user  string
 		group int // 0 = none
@@ -107,8 +108,9 @@ func TestLocalSocketsAreClosedToOtherUsers(t *testing.T) {
 			groups = []int{c.group}
 		}
 		_, out := output(t, as(exec.Command(s.helper(), append([]string{helperFlag, "dial"}, all...)...), s.users[c.user], groups...))
-		if got := strings.Fields(out); strings.Join(got, " ") != strings.Join(c.may, " ") {
-			t.Errorf("%s with group %d reaches %v, want %v", c.user, c.group, got, c.may)
+		want := append(clone2(c.may), mine...) // which everybody may
+		if got := strings.Fields(out); strings.Join(got, " ") != strings.Join(want, " ") {
+			t.Errorf("%s with group %d reaches %v, want %v", c.user, c.group, got, want)
 		}
 	}
 }
@@ -218,9 +220,9 @@ func (s *site) sameAndWell(t *testing.T, name proto.Service, pid int) {
 // that speak HTTP.
 func TestMalformedRequestsEndTheirConnectionAlone(t *testing.T) {
 	s := started(t)
-	for _, name := range []proto.Service{proto.Master, proto.QMgr} {
+	for socket, name := range map[string]proto.Service{"control/master": proto.Master, "control/qmgr": proto.QMgr, "mine/qmgr": proto.QMgr} {
 		pid := s.pid(t, name)
-		path := s.run("control/" + string(name))
+		path := s.run(socket)
 		for _, opening := range [][]byte{
 			[]byte("\x00\x01\x02\x03\r\n\r\n"), bytes.Repeat([]byte{0xff}, 1<<16), greeting,
 			[]byte("GET /../../etc/passwd HTTP/1.1\r\nHost: x\r\n\r\n"),
@@ -232,7 +234,7 @@ func TestMalformedRequestsEndTheirConnectionAlone(t *testing.T) {
 			c := dialUnix(t, path)
 			_, _ = c.Write(opening)
 			if err := closes(c); err != nil {
-				t.Errorf("%s, %.40q: %v", name, opening, err)
+				t.Errorf("%s, %.40q: %v", socket, opening, err)
 			}
 			c.Close()
 		}
@@ -241,7 +243,7 @@ func TestMalformedRequestsEndTheirConnectionAlone(t *testing.T) {
 			fmt.Fprintf(c, "GET %s HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", target)
 			r, err := http.ReadResponse(bufio.NewReader(c), nil)
 			if err != nil || r.StatusCode < 300 {
-				t.Errorf("%s %s: %v, %v", name, target, r, err)
+				t.Errorf("%s %s: %v, %v", socket, target, r, err)
 			}
 			c.Close()
 		}
