@@ -49,6 +49,8 @@ func (d *Dispatcher) attemptDeferred(_ context.Context, req *proto.Due) proto.Se
 	switch req.Action {
 	case proto.DueDelete:
 		return d.delete(req)
+	case proto.DueRedirect:
+		return d.redirect(req)
 	case proto.DueDrop:
 		return d.dropRecipients(req)
 	case proto.DueHold:
@@ -145,6 +147,7 @@ func (d *Dispatcher) loadDeferred(req *proto.Due) (*flight, proto.SettledState, 
 		f.attempt = book.Attempts // goes on with the one that a crash has cut off
 	}
 	f.index = book.Waiting()
+	f.onlyThose(req)
 	all := env.Recipients
 	env.Recipients = make([]envelope.Recipient, len(f.index))
 	for i, n := range f.index {

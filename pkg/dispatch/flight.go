@@ -41,6 +41,7 @@ type flight struct {
 	entry *spool.Entry
 	book  *ledger.Ledger
 	index []int
+	apart int // recipients that wait and are none of this flight's
 
 	room     int // leaves that it has room for beyond freeLeaves
 	leaves   []proto.Leaf

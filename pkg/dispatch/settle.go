@@ -175,7 +175,7 @@ func (d *Dispatcher) settleDeferred(ctx context.Context, f *flight) proto.Settle
 			return busy
 		}
 	}
-	left := 0
+	left := f.apart
 	for _, waits := range waiting {
 		if waits {
 			left++

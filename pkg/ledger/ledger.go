@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"filbert/pkg/envelope"
+	"filbert/pkg/mailaddr"
 	"filbert/pkg/outcome"
 	"filbert/pkg/smtp"
 	"filbert/pkg/spool"
@@ -43,7 +44,8 @@ type State struct {
 	Last outcome.Outcome
 }
 
-// Read goes through the lines of a log.
+// Read goes through the lines of a log. It changes the address of a recipient in env that
+// was redirected.
 func Read(env *envelope.Envelope, lines func(yield func(spool.LogLine, error) bool)) *Ledger {
 	l := &Ledger{States: make([]State, len(env.Recipients)), served: map[untrusted.Text]struct{}{}}
 	for line, err := range lines {
@@ -80,6 +82,8 @@ func (l *Ledger) note(env *envelope.Envelope, line *spool.LogLine) {
 		l.Ongoing = true
 	case spool.Finished:
 		l.Finished = true
+	case spool.Redirected:
+		l.redirect(env, line)
 	case spool.Held:
 		l.HeldFor = line.Outcome.Text
 	case spool.Released:
@@ -87,6 +91,22 @@ func (l *Ledger) note(env *envelope.Envelope, line *spool.LogLine) {
 	case spool.Delivered, spool.DeferredV, spool.Failed, spool.Expanded, spool.Reported, spool.Cancelled:
 		l.noteOutcome(env, line)
 	}
+}
+
+// redirect gives a recipient of the envelope the address that an administrator has given
+// him. What happened to the old one stays his past; ORCPT still has what the sender wrote.
+func (l *Ledger) redirect(env *envelope.Envelope, line *spool.LogLine) {
+	if line.Recipient < 0 || line.Recipient >= len(env.Recipients) {
+		l.Bad++
+		return
+	}
+	a, err := mailaddr.Parse(line.Address)
+	if err != nil {
+		l.Bad++
+		return
+	}
+	rc := &env.Recipients[line.Recipient]
+	rc.Kind, rc.Address, rc.Target, rc.User = envelope.TargetAddress, a, "", ""
 }
 
 func (l *Ledger) noteOutcome(env *envelope.Envelope, line *spool.LogLine) {

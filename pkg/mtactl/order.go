@@ -3,6 +3,7 @@ package mtactl
 import (
 	"bufio"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -28,6 +29,7 @@ var orders = []order{
 func (a *app) orderCommand(o order) *cobra.Command {
 	var q proto.QueueOrder
 	var ids []string
+	var from string
 	var yes, asJSON bool
 	c := &cobra.Command{
 		Use:   o.name + " [ID...]",
@@ -37,10 +39,17 @@ func (a *app) orderCommand(o order) *cobra.Command {
 			o.name, o.name, o.name),
 		RunE: func(_ *cobra.Command, args []string) error {
 			q.IDs = append(ids, args...)
+			if err := a.idsFrom(from, &q.IDs); err != nil {
+				return err
+			}
 			return a.order(o, &q, yes, asJSON)
 		},
 	}
 	filterFlags(c, &q.Filter, &ids)
+	c.Flags().StringVar(&from, "ids-from", "", "the messages with the ids in `FILE`, - for standard input")
+	if o.name == "hold" {
+		c.Flags().StringVar(&q.For, "for", "", "for this `TIME` (2h, '3 days'); then they are released")
+	}
 	c.Flags().BoolVar(&q.All, "all", false, "all messages in the queue")
 	c.Flags().BoolVar(&q.DryRun, "dry-run", false, "only count them")
 	c.Flags().StringVar(&q.Reason, "reason", "", "why, for the log and for reports")
@@ -96,11 +105,26 @@ func (a *app) sendOrder(o order, q *proto.QueueOrder) (*proto.QueueResult, error
 	if err != nil {
 		return nil, err
 	}
-	var res proto.QueueResult
-	if err := cl.patient(orderTimeout).post(a.ctx, "/v1/queue/"+o.name, q, &res); err != nil {
-		return nil, a.notInQueue(err)
+	var sum proto.QueueResult
+	for _, ids := range portions(q.IDs) {
+		one := *q
+		one.IDs = ids
+		var res proto.QueueResult
+		if err := cl.patient(orderTimeout).post(a.ctx, "/v1/queue/"+o.name, &one, &res); err != nil {
+			return nil, a.notInQueue(err)
+		}
+		sum.Matched, sum.Done = sum.Matched+res.Matched, sum.Done+res.Done
+		sum.IDs, sum.Errors = append(sum.IDs, res.IDs...), append(sum.Errors, res.Errors...)
 	}
-	return &res, nil
+	return &sum, nil
+}
+
+// portions are the ids for one request each; without ids there is one request.
+func portions(ids []string) [][]string {
+	if len(ids) == 0 {
+		return [][]string{nil}
+	}
+	return slices.Collect(slices.Chunk(ids, proto.ControlMaxIDs))
 }
 
 // confirm asks the person at the terminal before mail is lost. A script has to

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -42,6 +43,7 @@ delete them. A message in its first attempt is not in the queue yet.`,
 	for _, o := range orders {
 		c.AddCommand(a.orderCommand(o))
 	}
+	c.AddCommand(a.queueRunCommand(), a.queueRedirectCommand(), a.queueDropCommand())
 	return c
 }
 
@@ -53,6 +55,9 @@ func filterFlags(c *cobra.Command, f *proto.QueueFilter, ids *[]string) {
 	c.Flags().StringVar(&f.Domain, "domain", "", "with a waiting recipient in a domain that matches `PATTERN`")
 	c.Flags().StringVar(&f.Older, "older", "", "that arrived longer ago than `TIME` (90m, '2 days')")
 	c.Flags().StringVar(&f.Younger, "younger", "", "that arrived within `TIME`")
+	c.Flags().StringVar(&f.Larger, "larger", "", "larger than `SIZE` (500k, '10 MB')")
+	c.Flags().StringVar(&f.Smaller, "smaller", "", "smaller than `SIZE`")
+	c.Flags().StringVar(&f.Why, "why", "", "with a reason in which the expression `RE` is found (RE2; case does not count)")
 	c.Flags().StringVar(&f.State, "state", "", "in this `STATE`: deferred or held")
 	c.Flags().IntVar(&f.Limit, "limit", 0, "at most `N` messages")
 }
@@ -83,6 +88,18 @@ func checkFilter(f *proto.QueueFilter) error {
 		if err := d.UnmarshalText([]byte(text)); err != nil {
 			return fail(exUsage, "write it like 90m, 12h or '2 days'", "--%s", flag).because(err)
 		}
+	}
+	for flag, text := range map[string]string{"larger": f.Larger, "smaller": f.Smaller} {
+		var s settings.Size
+		if text == "" {
+			continue
+		}
+		if err := s.UnmarshalText([]byte(text)); err != nil {
+			return fail(exUsage, "write it like 500k or '10 MB'", "--%s", flag).because(err)
+		}
+	}
+	if _, err := regexp.Compile(f.Why); err != nil {
+		return fail(exUsage, "it is an expression of RE2", "--why").because(err)
 	}
 	if f.State != "" && f.State != "deferred" && f.State != "held" {
 		return fail(exUsage, "there are deferred and held", "--state %q is not known", f.State)
@@ -164,6 +181,7 @@ func query(f *proto.QueueFilter) string {
 	for key, text := range map[string]string{
 		"sender": f.Sender, "recipient": f.Recipient, "domain": f.Domain,
 		"older": f.Older, "younger": f.Younger, "state": f.State,
+		"larger": f.Larger, "smaller": f.Smaller, "why": f.Why,
 	} {
 		if text != "" {
 			v.Set(key, text)

@@ -27,7 +27,8 @@ import "time"
 //	2. C: GET /v1/queue/ID          S: 200 QueueMessage, 404
 //	3. C: GET /v1/queue/ID/content  S: 200 message/rfc822, the bytes as received
 //	4. C: POST /v1/queue/ORDER      S: 200 QueueResult (QueueOrder); ORDER is
-//	                                   retry, hold, release, bounce or delete
+//	                                   retry, hold, release, bounce, delete,
+//	                                   redirect or drop
 //	5. C: GET  /v1/orders           S: 200 StandingOrders
 //	   C: POST /v1/orders           S: 200 StandingOrder (OrderRequest)
 //	   C: POST /v1/orders/N/cancel  S: 200 StandingOrder (CancelRequest), 404
@@ -189,6 +190,12 @@ type QueueFilter struct {
 	Younger string `json:"younger,omitempty"`
 	// State is "deferred" or "held", "" = both.
 	State string `json:"state,omitempty"`
+	// Larger and Smaller compare the size: "10 MB".
+	Larger  string `json:"larger,omitempty"`
+	Smaller string `json:"smaller,omitempty"`
+	// Why is an expression (RE2, case does not count) that is found in the reason of a
+	// recipient that waits, or in why the message is held.
+	Why   string `json:"why,omitempty"`
 	Limit int    `json:"limit,omitempty"` // 0 = all
 }
 
@@ -248,6 +255,15 @@ type QueueOrder struct {
 	DryRun bool        `json:"dry_run,omitempty"` // only count
 	Reason string      `json:"reason,omitempty"`  // kept with the message, and logged
 	For    string      `json:"for,omitempty"`     // hold: released by itself after this time
+	// ExceptIDs and Except leave messages out: each field of Except by itself, unlike those
+	// of Filter.
+	ExceptIDs []string    `json:"except_ids,omitempty"`
+	Except    QueueFilter `json:"except,omitzero"`
+	// Recipient is whom redirect and drop are about; To is his new address. With Report
+	// drop tells the sender.
+	Recipient string `json:"recipient,omitempty"`
+	To        string `json:"to,omitempty"`
+	Report    bool   `json:"report,omitempty"`
 }
 
 // QueueResult is what was done.

@@ -2,6 +2,7 @@ package proto
 
 import (
 	"filbert/pkg/envelope"
+	"filbert/pkg/mailaddr"
 	"filbert/pkg/queueid"
 	"filbert/pkg/wire"
 )
@@ -30,6 +31,9 @@ const (
 	// their sender cancelled them, Reason says who. A message of which nobody is
 	// left goes.
 	DueDrop DueAction = 7
+	// DueRedirect: do not try; the first of the Recipients, in deferred/ or hold/, has
+	// the address To from now on, as Reason says who wants and why.
+	DueRedirect DueAction = 8
 )
 
 // Due asks for an attempt.
@@ -40,8 +44,10 @@ type Due struct {
 	// WarnDelay: send a delay warning for what is deferred again.
 	WarnDelay bool
 	GiveUpAt  int64 // Unix seconds, for the warning
-	// Recipients of DueDrop are their numbers in the message's envelope.
+	// Recipients of DueDrop are their numbers in the message's envelope; of DueBounce
+	// too, where there are any: then the others wait on.
 	Recipients []uint32
+	To         mailaddr.Address // DueRedirect
 }
 
 // Kind is KindDue.
@@ -58,6 +64,7 @@ func (m *Due) EncodeTo(e *wire.Encoder) {
 	for _, n := range m.Recipients {
 		e.U32(n)
 	}
+	m.To.EncodeTo(e)
 }
 
 // DecodeFrom reads it.
@@ -71,7 +78,8 @@ func (m *Due) DecodeFrom(d *wire.Decoder) {
 	for i := range m.Recipients {
 		m.Recipients[i] = d.U32()
 	}
-	if m.Action < DueAttempt || m.Action > DueDrop {
+	m.To = mailaddr.DecodeFrom(d)
+	if m.Action < DueAttempt || m.Action > DueRedirect {
 		d.Fail("due action %d", m.Action)
 	}
 }

@@ -3,6 +3,7 @@ package qmgr
 import (
 	"fmt"
 	"net/url"
+	"regexp"
 	"strconv"
 	"time"
 
@@ -15,6 +16,8 @@ import (
 type filter struct {
 	sender, recipient, domain *pattern.List
 	older, younger            time.Duration
+	larger, smaller           int64
+	why                       *regexp.Regexp
 	state                     string
 	limit                     int
 }
@@ -39,6 +42,12 @@ func parseFilter(v url.Values) (*filter, error) {
 			f.Younger = values[0]
 		case "state":
 			f.State = values[0]
+		case "larger":
+			f.Larger = values[0]
+		case "smaller":
+			f.Smaller = values[0]
+		case "why":
+			f.Why = values[0]
 		case "limit":
 			n, err := strconv.Atoi(values[0])
 			if err != nil || n < 0 {
@@ -84,7 +93,7 @@ func compile(q *proto.QueueFilter) (*filter, error) {
 		}
 		*p.to = d.D()
 	}
-	return f, nil
+	return f, f.compileMore(q)
 }
 
 // entry is the part that memory answers.
@@ -92,6 +101,8 @@ func (f *filter) entry(e *entry, now time.Time) bool {
 	age := now.Sub(time.Unix(e.arrived, 0))
 	switch {
 	case f.older != 0 && age < f.older, f.younger != 0 && age > f.younger:
+		return false
+	case f.larger != 0 && e.size <= f.larger, f.smaller != 0 && e.size >= f.smaller:
 		return false
 	case f.state == "held" && e.state != held, f.state == "deferred" && e.state == held:
 		return false
@@ -101,12 +112,15 @@ func (f *filter) entry(e *entry, now time.Time) bool {
 
 // onlyEntry tells whether the files need not be read.
 func (f *filter) onlyEntry() bool {
-	return f.sender == nil && f.recipient == nil && f.domain == nil
+	return f.sender == nil && f.recipient == nil && f.domain == nil && f.why == nil
 }
 
 // message is the part that needs the envelope.
 func (f *filter) message(m *stored) bool {
 	if f.sender != nil && !f.sender.Match(m.env.Sender.String()) {
+		return false
+	}
+	if f.why != nil && !f.reason(m) {
 		return false
 	}
 	if f.recipient == nil && f.domain == nil {

@@ -42,14 +42,17 @@ type order struct {
 type author struct {
 	who, reason string
 	until       time.Time // of a hold; zero = for as long as it takes
+	about       aboutRecipient
 }
 
 var orders = map[string]order{
-	"retry":   {"retried", (*Manager).orderRetry},
-	"hold":    {"held", (*Manager).orderHold},
-	"release": {"released", (*Manager).orderRelease},
-	"delete":  {"deleted", (*Manager).orderDelete},
-	"bounce":  {"returned", (*Manager).orderBounce},
+	"retry":    {"retried", (*Manager).orderRetry},
+	"hold":     {"held", (*Manager).orderHold},
+	"release":  {"released", (*Manager).orderRelease},
+	"delete":   {"deleted", (*Manager).orderDelete},
+	"bounce":   {"returned", (*Manager).orderBounce},
+	"redirect": {"redirected", (*Manager).orderRedirect},
+	"drop":     {"dropped", (*Manager).orderDrop},
 }
 
 // handler is run/control/qmgr.
@@ -73,7 +76,7 @@ func (q *Manager) handler() http.Handler {
 func (q *Manager) order(w http.ResponseWriter, r *http.Request) {
 	o, ok := orders[r.PathValue("order")]
 	if !ok {
-		admin.Fail(w, http.StatusNotFound, "there is no such order", "use retry, hold, release, bounce or delete")
+		admin.Fail(w, http.StatusNotFound, "there is no such order", "use retry, hold, release, bounce, delete, redirect or drop")
 		return
 	}
 	var req proto.QueueOrder
@@ -87,6 +90,10 @@ func (q *Manager) order(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	by := author{who: q.users.Who(r), reason: untrusted.From(req.Reason).ForHeader()}
+	if by.about, err = recipientOf(r.PathValue("order"), &req); err != nil {
+		admin.Fail(w, http.StatusBadRequest, err.Error(), "")
+		return
+	}
 	if req.For != "" {
 		if by.until, err = q.endOf(req.For); err != nil || r.PathValue("order") != "hold" {
 			admin.Fail(w, http.StatusBadRequest, "for: only a hold ends by itself, after a time like 2h", "")
@@ -112,7 +119,7 @@ func (q *Manager) carryOut(ctx context.Context, o order, ids []queueid.ID, req *
 			continue
 		}
 		res.Done++
-		q.log.Emit(event.OrderOf(id, o.did, by.who, by.reason))
+		q.log.Emit(event.OrderOf(id, o.did, by.who, by.told()))
 	}
 	return res
 }
@@ -140,11 +147,15 @@ func (q *Manager) choose(req *proto.QueueOrder) ([]queueid.ID, error) {
 	if err != nil {
 		return nil, err
 	}
+	but, err := compileExcept(req)
+	if err != nil {
+		return nil, err
+	}
 	for _, id := range q.ids() {
 		if f.limit > 0 && len(ids) >= f.limit {
 			break
 		}
-		if q.chosen(id, f) {
+		if q.chosen(id, f) && !q.leftOut(id, but) {
 			ids = append(ids, id)
 		}
 	}
@@ -278,7 +289,11 @@ func (q *Manager) orderBounce(ctx context.Context, e *entry, by author) error {
 		q.unlock(e, was)
 		return errHeld
 	}
-	return q.ask(ctx, e, was, &proto.Due{ID: e.id, Action: proto.DueBounce, Reason: by.reason})
+	err = q.ask(ctx, e, was, &proto.Due{ID: e.id, Action: proto.DueBounce, Reason: by.reason})
+	if errors.Is(err, errSomeWait) {
+		return errNotNow // a report could not be made
+	}
+	return err
 }
 
 // ask has dispatch carry out an order on a message that is locked. An
@@ -310,6 +325,12 @@ func (q *Manager) carriedOut(e *entry, was state, did proto.DueAction, left prot
 		return err
 	}
 	switch left {
+	case proto.SettledWaiting:
+		q.partlyDone(e, was, did)
+		if did == proto.DueBounce {
+			return errSomeWait
+		}
+		return nil
 	case proto.SettledMoved:
 		if did == proto.DueHold {
 			q.unlock(e, held)

@@ -24,11 +24,13 @@ const (
 	Expanded  Verb = "expanded"  // replaced by its children; nothing more is owed to it
 	Reported  Verb = "reported"  // the report of a failure was accepted by cleanup
 	Cancelled Verb = "cancelled" // by the sender or an administrator: nothing more is owed to it, not even a report
-	Warned    Verb = "warned"    // a delay warning went out
-	Held      Verb = "held"      // moved to hold, or back, and why
-	Released  Verb = "released"  //
-	Ongoing   Verb = "ongoing"   // the attempt of the lines before goes on; what it did so far is noted
-	Finished  Verb = "finished"  // nothing is owed any more: remove the files
+	// Redirected: the recipient has the address of the line from now on.
+	Redirected Verb = "redirected"
+	Warned     Verb = "warned"   // a delay warning went out
+	Held       Verb = "held"     // moved to hold, or back, and why
+	Released   Verb = "released" //
+	Ongoing    Verb = "ongoing"  // the attempt of the lines before goes on; what it did so far is noted
+	Finished   Verb = "finished" // nothing is owed any more: remove the files
 )
 
 // class is the outcome class of a verb, 0 for those without an outcome.
@@ -42,7 +44,7 @@ func (v Verb) class() (outcome.Class, bool) {
 		return outcome.Failed, true
 	case Expanded:
 		return outcome.Expanded, true
-	case Reported, Cancelled, Warned, Held, Released, Ongoing, Finished:
+	case Reported, Cancelled, Redirected, Warned, Held, Released, Ongoing, Finished:
 		return 0, true
 	}
 	return 0, false
