@@ -184,7 +184,9 @@ func (m *Memory) getStatus(w http.ResponseWriter, _ *http.Request) {
 	s := m.store.Load()
 	if s == nil {
 		m.mu.Lock()
-		st.Trouble = m.closed
+		if st.Trouble == "" {
+			st.Trouble = m.closed
+		}
 		m.mu.Unlock()
 		admin.Answer(w, http.StatusOK, &st)
 		return

@@ -6,7 +6,8 @@
 //
 //   - What a caller was told is Remembered is found by the next Recall, and is on
 //     disk about a second later: nothing is flushed for a record, one flush a second
-//     serves all. A kill loses nothing, a power cut the last second.
+//     serves all. A kill or a power cut takes the last moment, in order: what is there
+//     afterwards was kept before what is not.
 //   - A batch is there whole or not at all. The history and the place in the log up to
 //     which it was read are one batch, so that no line is told twice or left
 //     out after a kill.

@@ -223,7 +223,7 @@ func mail(at time.Time, n int, uid int, to string) (queueid.ID, string) {
 		line(at.Add(time.Second), id, "finished by=dispatch")
 }
 
-const testSize = 1 << 30
+const testSize = 4 << 30
 
 func told(t testing.TB, s *store, now time.Time, logs ...string) {
 	t.Helper()

@@ -13,7 +13,7 @@ import (
 
 const (
 	// chunk is how much of a log is read and written to the database at once.
-	chunk = 1 << 20
+	chunk = 512 << 10
 	// headMost is how much of the beginning of a file tells it from another that got the
 	// same inode.
 	headMost = 256
@@ -93,6 +93,13 @@ func headOf(file *os.File, size uint32) (sum, n uint32, err error) {
 	return crc32.ChecksumIEEE(b[:got]), uint32(got), err
 }
 
+// isSame tells whether the file begins as it did: one that was cut short may have grown
+// to where it was, and beyond.
+func (t *tail) isSame() (bool, error) {
+	sum, n, err := headOf(t.file, t.mark.headSize)
+	return n == t.mark.headSize && sum == t.mark.head, err
+}
+
 // read gives the whole lines that have come, at most buf of them, and how far they
 // reach. What is cut short begins again at its beginning.
 func (t *tail) read(buf []byte) (lines []byte, next mark, err error) {
@@ -101,13 +108,18 @@ func (t *tail) read(buf []byte) (lines []byte, next mark, err error) {
 		return nil, t.mark, err
 	}
 	next = t.mark
-	if info.Size() < next.offset {
+	same, err := t.isSame()
+	if err != nil {
+		return nil, t.mark, err
+	}
+	if info.Size() < next.offset || !same {
 		next.offset, next.headSize, next.head = 0, 0, 0
 	}
 	if info.Size() == next.offset {
 		return nil, next, nil
 	}
-	n, err := t.file.ReadAt(buf, next.offset)
+	var n int
+	n, err = t.file.ReadAt(buf, next.offset)
 	if err != nil && !errors.Is(err, io.EOF) {
 		return nil, t.mark, err
 	}
