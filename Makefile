@@ -60,7 +60,7 @@ man: ## the manual pages, into bin/man (needs scdoc)
 	@if command -v $(SCDOC) >/dev/null; then \
 		mkdir -p $(objdir)/man || exit 1; \
 		for page in doc/man/*.scd; do $(SCDOC) <$$page >$(objdir)/man/$$(basename $$page .scd) || exit 1; done; \
-		for name in mailq newaliases rmail; do echo .so man1/sendmail.1 >$(objdir)/man/$$name.1; done; \
+		for name in newaliases rmail; do echo .so man1/sendmail.1 >$(objdir)/man/$$name.1; done; \
 	else \
 		echo "scdoc is not installed: only the pages that are in doc/man already are there" >&2; \
 	fi

@@ -22,6 +22,7 @@
 //	run/control/master      the administrator's socket (proto/control.go)
 //	run/control/qmgr        the same, handed to qmgr
 //	run/control/mtadb       the same, handed to mtadb
+//	run/mine/qmgr           where users ask about their own mail, handed to qmgr
 //	run/mine/mtadb          where users ask about their own mail, handed to mtadb
 //	run/submit/cleanup      pickup's socket, handed to cleanup
 //	run/submit/name         the name that pickup gives to bare addresses

@@ -22,8 +22,8 @@ import "time"
 //
 // run/mine/mtadb, what became of it:
 //
-//	1. C: GET /v1/mine/history   S: 200 application/x-ndjson, oldest first, 404
-//	                                where no history is kept (?id=ID: of one message)
+//	1. C: GET /v1/mine/history   S: 200 application/x-ndjson, a HistoryMessage a line
+//	                                (history.go), 404 where no history is kept, 503
 //
 // Bounds, for each user: MinePerUser connections at once, MineRate requests a
 // second in the long run and MineBurst at once (429 beyond that, with the time to

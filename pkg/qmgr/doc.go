@@ -13,7 +13,8 @@
 //	schedule.go   the messages and when they are due (pure: no clock, no I/O)
 //	load.go       deferred/ and hold/ at the start, behind what is already served
 //	serve.go      asking dispatch for what is due
-//	control.go    run/control/qmgr: JSON over HTTP
+//	mine.go       run/mine/qmgr: what users see of their own mail (words.go says it)
+//	cancel.go     what they cancel
 //	list.go       listing and showing
 //	order.go      retry, hold, release, bounce, delete
 //
@@ -26,5 +27,7 @@
 //
 // Runs as filbert; reads spool/deferred and spool/hold, and moves what it can't
 // read from hold/ to corrupt/. All else is done to files by dispatch. Its control
-// socket answers administrators only (peer credentials).
+// socket answers administrators only (peer credentials). At run/mine/qmgr any user of
+// the machine is told of the messages that he handed in, by the user id that the
+// kernel gives and within the bounds of proto/people.go, and of nothing else.
 package qmgr
