@@ -19,7 +19,7 @@ import (
 // and numbers; the answer is on standard output.
 func help(name string, args []string) int {
 	helpers := map[string]func([]string) error{
-		"describe": helpDescribe, "answer": helpAnswer, "dial": helpDial, "swap": helpSwap, "murder": helpMurder, "crowd": helpCrowd, "flood": helpFlood,
+		"describe": helpDescribe, "direct": helpDirect, "answer": helpAnswer, "dial": helpDial, "swap": helpSwap, "murder": helpMurder, "crowd": helpCrowd, "flood": helpFlood,
 		"hold": helpHold, "besiege": helpBesiege,
 	}
 	f, ok := helpers[name]
@@ -59,6 +59,13 @@ func helpDescribe(args []string) error {
 	text := fmt.Sprintf("fds: %s\nenv: %s\n%s%s", strings.Join(fds, " "), strings.Join(os.Environ(), " "), status, limits)
 	tmp := args[0] + ".tmp"
 	return errors.Join(os.WriteFile(tmp, []byte(text), 0o600), os.Rename(tmp, args[0]))
+}
+
+// helpDirect FILE ADDRESS is the program of a director that sends all mail to an
+// address, and writes down who it is.
+func helpDirect(args []string) error {
+	fmt.Println("redirect " + args[1])
+	return helpDescribe(args[:1])
 }
 
 // helpAnswer SENDMAIL answers the message on standard input, as a vacation
