@@ -38,6 +38,7 @@ type rig struct {
 	mu   sync.Mutex
 	now  time.Time
 	dues []proto.Due
+	told []proto.Orders
 	say  func(*proto.Due) proto.Settled
 }
 
@@ -78,6 +79,10 @@ func (f callerFunc) Call(_ context.Context, req, reply ipc.Message, _ ...*os.Fil
 func (r *rig) Call(_ context.Context, req, reply ipc.Message, _ ...*os.File) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if orders, are := req.(*proto.Orders); are {
+		r.told = append(r.told, *orders)
+		return nil
+	}
 	due := req.(*proto.Due)
 	r.dues = append(r.dues, *due)
 	*reply.(*proto.Settled) = r.say(due)
