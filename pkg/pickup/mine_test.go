@@ -240,7 +240,9 @@ func TestHistoryIsToldInPlainWords(t *testing.T) {
 		at := stamp(day(14, 20))
 		fmt.Fprintf(w, `{"id":"35ANMPFBG00","events":[{"at":%[1]q,"what":"received","by":"cleanup"},`+
 			`{"at":%[1]q,"what":"deferred","by":"dispatch","facts":{"to":"a@far.test","host":"mx.far.test","ip":"192.0.2.1","said":"450 later\u001b"}},`+
-			`{"at":%[1]q,"what":"delivered","by":"dispatch","facts":{"to":"b@here.test"}},`+
+			`{"at":%[1]q,"what":"delivered","by":"dispatch","facts":{"to":"<b@here.test>","said":"into /home/b"}},`+
+			`{"at":%[1]q,"what":"failed","by":"dispatch","facts":{"to":"<c@far.test>","kind":"cancelled","said":"uid 1001"}},`+
+			`{"at":%[1]q,"what":"failed","by":"dispatch","facts":{"to":"<d@far.test>","kind":"expired"}},`+
 			`{"at":%[1]q,"what":"scheduled","by":"qmgr"}]}`+"\n", at)
 	})
 	got := r.call("mailq", "", "--history", "35ANMPFBG00")
@@ -250,6 +252,8 @@ func TestHistoryIsToldInPlainWords(t *testing.T) {
   2026-03-01 14:20:00  a@far.test: put off by mx.far.test [192.0.2.1]
     it said: 450 later\x1b
   2026-03-01 14:20:00  b@here.test: delivered
+  2026-03-01 14:20:00  c@far.test: cancelled
+  2026-03-01 14:20:00  d@far.test: given up
 `
 	if got.out != want {
 		t.Errorf("got:\n%s\nwant:\n%s", got.out, want)

@@ -155,7 +155,7 @@ func printPath(w io.Writer, m *proto.HistoryMessage, now time.Time) {
 			continue
 		}
 		fmt.Fprintf(w, "  %s  %s\n", e.At.Local().Format("2006-01-02 15:04:05"), words)
-		if said := e.Facts["said"]; said != "" {
+		if said := e.Facts["said"]; said != "" && e.Facts["host"] != "" {
 			fmt.Fprintf(w, "    it said: %s\n", clean(said))
 		}
 	}
@@ -163,7 +163,7 @@ func printPath(w io.Writer, m *proto.HistoryMessage, now time.Time) {
 
 // pastWords is an event in plain words; "" for one that tells a user nothing.
 func pastWords(e *proto.HistoryEvent) string {
-	to := clean(e.Facts["to"])
+	to := clean(strings.TrimSuffix(strings.TrimPrefix(e.Facts["to"], "<"), ">"))
 	at := ""
 	if h := e.Facts["host"]; h != "" {
 		at = clean(h)
@@ -182,7 +182,13 @@ func pastWords(e *proto.HistoryEvent) string {
 	case "deferred":
 		return strings.TrimSuffix(to+": put off by "+at, " by ")
 	case "failed":
-		return strings.TrimSuffix(to+": refused for good by "+at, " by ")
+		switch {
+		case e.Facts["kind"] == "cancelled":
+			return to + ": cancelled"
+		case at == "":
+			return to + ": given up"
+		}
+		return to + ": refused for good by " + at
 	case "expanded":
 		return to + ": passed on to others"
 	case "filed":

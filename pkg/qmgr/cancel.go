@@ -68,7 +68,7 @@ func (q *Manager) cancelMine(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	c := &cancelling{
-		by: "uid " + strconv.Itoa(int(peer.UID)), wanted: map[string]struct{}{},
+		by: q.whoIs(peer.UID), wanted: map[string]struct{}{},
 		waited: e.state == active || e.state == busy,
 	}
 	for _, a := range req.Recipients {
@@ -79,6 +79,15 @@ func (q *Manager) cancelMine(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	q.answerCancel(w, r, id, c)
+}
+
+// whoIs names a user in logs: what the kernel says, and the name that goes with it.
+func (q *Manager) whoIs(uid uint32) string {
+	number := "uid " + strconv.FormatUint(uint64(uid), 10)
+	if name, known := q.users[uid]; known {
+		return name + " (" + number + ")"
+	}
+	return number
 }
 
 // unknown is one of the addresses that the message is not for, "" if there is none.
