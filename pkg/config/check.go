@@ -20,6 +20,8 @@ type checker struct {
 	// unread are the keys whose values could not be read: what is said about
 	// them already is all there is to say.
 	unread map[string]bool
+	// retryRules is how many rules of settings.Retry are the file's.
+	retryRules int
 }
 
 func (c *checker) check() {

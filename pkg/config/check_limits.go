@@ -7,22 +7,6 @@ import (
 	"filbert/pkg/settings"
 )
 
-func (c *checker) checkRetry() {
-	r := c.s.Retry
-	c.longerThan0("retry.first", r.First)
-	c.longerThan0("retry.give_up", r.GiveUp)
-	c.longerThan0("retry.give_up_bounces", r.GiveUpBounces)
-	if r.Factor < 1 || r.Factor > 100 {
-		c.bad("retry.factor", fmt.Sprintf("is %g, so the waits would not grow", r.Factor), "write a number from 1 (always the same wait) to 100")
-	}
-	if r.Max < r.First {
-		c.bad("retry.max", fmt.Sprintf("is %s, less than retry.first (%s)", r.Max, r.First), "make it as long at least")
-	}
-	if r.GiveUp < r.First {
-		c.warn("retry.give_up", fmt.Sprintf("is %s, less than retry.first (%s), so nothing is ever tried twice", r.GiveUp, r.First), "make it some days")
-	}
-}
-
 func (c *checker) checkLimits() {
 	l := c.s.Limits
 	c.sizeAtLeast("limits.message_size", l.MessageSize, 1<<10)

@@ -19,8 +19,8 @@ func (c *checker) checkReports() {
 		if i > 0 && d <= r.DelayWarnings[i-1] {
 			c.bad(key, fmt.Sprintf("is %s, not later than the one before (%s)", d, r.DelayWarnings[i-1]), "write them in increasing order")
 		}
-		if d >= c.s.Retry.GiveUp {
-			c.warn(key, fmt.Sprintf("is %s, when mail has been given up already (retry.give_up is %s)", d, c.s.Retry.GiveUp), "make it shorter, or remove it")
+		if end := c.s.LongestRetry(); d >= end {
+			c.warn(key, fmt.Sprintf("is %s, when mail has been given up already (after %s, by the [[retry]] rules)", d, end), "make it shorter, or remove it")
 		}
 	}
 	c.sizeAtLeast("reports.max_returned", r.MaxReturned, 0)

@@ -37,6 +37,7 @@ func (c *checker) complete() {
 	c.completeRouting()
 	c.completeRewrites()
 	c.completeCopies()
+	c.completeRetry()
 	c.completeSecrets(s)
 	s.Reports.Templates = c.inEtc(s.Reports.Templates)
 }

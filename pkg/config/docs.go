@@ -104,6 +104,8 @@ func walkDocs(out *[]Doc, v reflect.Value, path string) {
 // for what is no table.
 func tableElem(v reflect.Value) (elem reflect.Value, kind string) {
 	switch t := v.Type(); {
+	case t == reflect.TypeFor[[]settings.Phase]():
+		return v, "" // written within their rule, where one sees all of them at once
 	case t.Kind() == reflect.Struct:
 		return v, "table"
 	case t.Kind() == reflect.Slice && t.Elem().Kind() == reflect.Struct:
@@ -128,6 +130,8 @@ func typeName(t reflect.Type) string {
 		return "duration"
 	case t == reflect.TypeFor[settings.Size]():
 		return "size"
+	case t == reflect.TypeFor[settings.Phase]():
+		return "phase"
 	}
 	switch t.Kind() {
 	case reflect.Pointer:
@@ -167,6 +171,8 @@ func tomlValue(v reflect.Value) string {
 		return Quote(x)
 	case map[string]string:
 		return inlineMap(x)
+	case settings.Phase:
+		return inlineTable(v)
 	}
 	if v.Kind() == reflect.Pointer {
 		return tomlValue(v.Elem())
@@ -179,6 +185,17 @@ func tomlValue(v reflect.Value) string {
 		return "[" + strings.Join(items, ", ") + "]"
 	}
 	return fmt.Sprint(v.Interface())
+}
+
+// inlineTable writes what is set of a struct on one line.
+func inlineTable(v reflect.Value) string {
+	var items []string
+	for _, f := range fieldsOf(v.Type()) {
+		if field := v.FieldByIndex(f.Index); !field.IsZero() {
+			items = append(items, f.key+" = "+tomlValue(field))
+		}
+	}
+	return "{ " + strings.Join(items, ", ") + " }"
 }
 
 func inlineMap(m map[string]string) string {

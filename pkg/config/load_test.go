@@ -213,8 +213,9 @@ path = "{mail}/{user}/"
 [transport."odd:name"]
 driver = "pipe"
 command = ["/bin/true", "{sender}"]
-[retry]
-first = "90s"
+[[retry]]
+mx = false
+phases = [{ every = "90s", until = "1h" }, { from = "2m", until = "2 days" }]
 [[rewrite]]
 sources = ["from", "x-owner"]
 match = '/^"(.*)"@a\.example$/'
@@ -259,7 +260,7 @@ func TestHelpFindsKeys(t *testing.T) {
 		"transport.smtp.tls":    "transport.NAME.tls",
 		"transport.smtp":        "transport.NAME",
 		"transport":             "transport.NAME",
-		"give_up":               "retry.give_up",
+		"afterwards":            "retry.afterwards",
 		"retry":                 "retry",
 		"hostname":              "hostname",
 		"director[0].separator": "director.separator",
@@ -276,7 +277,7 @@ func TestHelpFindsKeys(t *testing.T) {
 
 func FuzzLoad(f *testing.F) {
 	f.Add([]byte(uncomment(Sample())))
-	f.Add([]byte("listen = 1\n[retry]\nfirst = 3\n[[director]]\n"))
+	f.Add([]byte("listen = 1\n[[retry]]\nphases = [{every = 3}]\n[[director]]\n"))
 	f.Add([]byte("a.b.c = {d = [{}]}\n[transport]\nx = 1"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		root, problem := parseTree("in.toml", data)

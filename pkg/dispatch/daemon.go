@@ -3,6 +3,7 @@ package dispatch
 import (
 	"context"
 	"errors"
+	"math/rand/v2"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -15,6 +16,7 @@ import (
 	"filbert/pkg/privsep"
 	"filbert/pkg/proto"
 	"filbert/pkg/queueid"
+	"filbert/pkg/retry"
 	"filbert/pkg/service"
 	"filbert/pkg/settings"
 	"filbert/pkg/spool"
@@ -50,6 +52,10 @@ type Dispatcher struct {
 	under  underWay
 	room   room
 
+	rules    atomic.Pointer[retry.Rules]
+	failings *failings
+	dice     func() float64
+
 	settled atomic.Bool // the marks of earlier runs are on disk
 
 	router, remote, local, bounce, qmgr caller
@@ -71,10 +77,12 @@ type Dispatcher struct {
 
 // New makes the daemon.
 func New() *Dispatcher {
-	return &Dispatcher{
+	d := &Dispatcher{
 		now:        time.Now,
 		rest:       restAWhile,
 		after:      time.After,
+		dice:       rand.Float64,
+		failings:   newFailings(),
 		patience:   roomPatience,
 		work:       context.Background(),
 		feed:       make(chan struct{}, 1),
@@ -84,6 +92,8 @@ func New() *Dispatcher {
 		waitingIDs: map[queueid.ID]struct{}{},
 		unflushed:  map[queueid.ID]journal.Ref{},
 	}
+	d.rules.Store(&retry.Rules{})
+	return d
 }
 
 // Open takes hold of the spool; its files are opened by the user that owns them.
@@ -91,15 +101,27 @@ func (d *Dispatcher) Open(p *service.Process) error {
 	d.log, d.board, d.ctx = p.Log, p.Board, p.Context()
 	d.settings.Store(p.Settings())
 	d.limits = newLimits(p.Settings())
+	d.applyRules(p.Settings())
 	p.OnReload(func(s *settings.Settings) {
 		d.settings.Store(s)
 		d.applyLimits()
+		d.applyRules(s)
 	})
 	fs, err := durable.Open(p.Settings().Instance.Spool)
 	if d.fs = fs; err == nil {
 		d.openOrders()
 	}
 	return err
+}
+
+// applyRules puts retry rules in force. They were checked before they came here.
+func (d *Dispatcher) applyRules(s *settings.Settings) {
+	rules, err := retry.Compile(s.Retry)
+	if err != nil {
+		d.log.Emit(event.TroubleOf(0, "read the retry rules", err))
+		return
+	}
+	d.rules.Store(&rules)
 }
 
 // Confinement: the queues, and nothing else; maildrop is not its business.
@@ -135,6 +157,8 @@ func (d *Dispatcher) Serve(ctx context.Context, p *service.Process) error {
 	var loops sync.WaitGroup
 	loops.Go(func() { d.feeder(d.work) })
 	loops.Go(func() { d.walker(d.work) })
+	memory := rememberer{d: d, memory: p.Client(proto.MTADB, ipc.ClientOptions{})}
+	loops.Go(func() { memory.run(d.work) })
 	d.kickFeeder()
 	// A connection of cleanup's means that one of us has just started, or lost
 	// the other: look for what was not handed over. proto.Rescan, the only

@@ -69,7 +69,7 @@ func (d *Dispatcher) deliver(ctx context.Context, f *flight, j *job) {
 func (f *flight) endOnce(j *job) {
 	for _, i := range j.leaves {
 		o := &f.outcomes[i]
-		if !f.leaves[i].Once || !o.Temporary() || o.Kind == outcome.Internal || o.Kind == outcome.Busy {
+		if !f.leaves[i].Once || !o.Temporary() || f.isPutOff(i) || o.Kind == outcome.Internal || o.Kind == outcome.Busy {
 			continue
 		}
 		o.Class, o.Status.Class = outcome.Failed, 5
@@ -116,8 +116,16 @@ func (d *Dispatcher) attemptJob(ctx context.Context, f *flight, j *job) {
 
 func (d *Dispatcher) deliverRemote(ctx context.Context, f *flight, j *job) {
 	first := &f.leaves[j.leaves[0]]
+	hosts, why, until := d.usable(f, j.leaves[0], toTry)
+	if why != nil {
+		f.setAll(j, *why)
+		for _, i := range j.leaves {
+			d.putOff(f, i, until)
+		}
+		return
+	}
 	req := proto.RemoteJob{
-		ID: f.env.ID, Sender: j.sender, Transport: j.transport, NextHop: j.nextHop, Hosts: first.Hosts,
+		ID: f.env.ID, Sender: j.sender, Transport: j.transport, NextHop: j.nextHop, Hosts: hosts,
 		Body: f.env.Body, UTF8: f.env.UTF8,
 		Has8Bit: f.env.Has8Bit, LongLine: f.env.LongLine, Edit: first.Edit, Credentials: first.Credentials,
 		Content: f.content,
@@ -137,9 +145,11 @@ func (d *Dispatcher) deliverRemote(ctx context.Context, f *flight, j *job) {
 		f.setAll(j, outcome.Defer(outcome.Internal, statusInternal, "%s", fmt.Sprintf("smtp-client did not answer: %v", err)))
 		return
 	}
+	d.learnHosts(f, j, done.Tried)
 	for n, i := range j.leaves {
 		f.outcomes[i] = done.Outcomes[n]
 		f.outcomes[i].Transport = j.transport
+		d.learn(f, i, true, done.Tried)
 	}
 }
 
@@ -157,6 +167,7 @@ func (d *Dispatcher) deliverLocal(ctx context.Context, f *flight, j *job) {
 	}
 	f.outcomes[i] = done.Outcome
 	f.outcomes[i].Transport = j.transport
+	d.learn(f, i, false, nil)
 	if !done.Output.IsEmpty() {
 		f.keepOutput(i, d.printedBy(j.transport, &done))
 	}

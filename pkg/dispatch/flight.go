@@ -57,8 +57,9 @@ type flight struct {
 	kept      kept       // by standing orders
 	abortable *abortable // while it delivers
 
-	mu     sync.Mutex // guards output, as local jobs run side by side
-	output []printed  // by commands, one for each leaf; nil when there was none
+	mu      sync.Mutex // guards what follows, as jobs run side by side
+	output  []printed  // by commands, one for each leaf; nil when there was none
+	courses []course   // by leaf, what the retry rules say; nil: nothing
 }
 
 // run carries the flight through. It returns what is left of the message.
@@ -71,6 +72,8 @@ func (d *Dispatcher) run(ctx context.Context, f *flight) proto.Settled {
 	row.Set("routing", f.env.ID.String(), "")
 	d.routeAll(ctx, f)
 	d.obey(f)
+	d.learnRoutes(f)
+	d.consult(f)
 	row.Set("delivering", f.env.ID.String(), "")
 	if f.due.Action != proto.DueBounce {
 		d.abortably(ctx, f, d.deliverAll)

@@ -41,6 +41,7 @@ type rig struct {
 	locals  []proto.LocalJob
 	reports []proto.Report
 	filed   []proto.Summary
+	ups     []proto.Up
 	untold  error // qmgr's answer
 	bounces func() proto.ReportDone
 	onJob   func()
@@ -177,7 +178,13 @@ func (r *rig) reportsTo(req, reply ipc.Message) error {
 func (r *rig) files(req, _ ipc.Message) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.filed = append(r.filed, req.(*proto.Filed).Summary)
+	switch m := req.(type) {
+	case *proto.Up:
+		r.ups = append(r.ups, *m)
+		return nil
+	case *proto.Filed:
+		r.filed = append(r.filed, m.Summary)
+	}
 	return r.untold
 }
 
@@ -221,7 +228,7 @@ func (r *rig) first(f *flight) proto.Settled {
 // again makes a later attempt.
 func (r *rig) again(id queueid.ID, action proto.DueAction) proto.Settled {
 	r.t.Helper()
-	return r.d.attemptDeferred(context.Background(), &proto.Due{ID: id, Action: action, Reason: "because"})
+	return r.d.attemptDeferred(context.Background(), &proto.Due{ID: id, Action: action, Reason: "because", Now: true})
 }
 
 // book is the ledger of a deferred message.

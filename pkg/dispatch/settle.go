@@ -167,6 +167,11 @@ func (d *Dispatcher) settleDeferred(ctx context.Context, f *flight) proto.Settle
 	}
 	now := d.now()
 	waiting := f.waitingParents()
+	if f.allPutOff() && !f.warned {
+		summary := d.summary(f, f.apart+count(waiting), f.book.LastAttempt)
+		summary.Attempts = uint32(f.book.Attempts)
+		return proto.Settled{State: proto.SettledWaiting, Summary: summary}
+	}
 	if lines := f.laterLines(waiting, now); len(lines) > 0 {
 		err := d.insist(ctx, f, "note an attempt", func() error {
 			return d.spool.AppendLog(spool.Deferred, f.env.ID, lines)
@@ -175,13 +180,7 @@ func (d *Dispatcher) settleDeferred(ctx context.Context, f *flight) proto.Settle
 			return busy
 		}
 	}
-	left := f.apart
-	for _, waits := range waiting {
-		if waits {
-			left++
-		}
-	}
-	if left > 0 {
+	if left := f.apart + count(waiting); left > 0 {
 		return proto.Settled{State: proto.SettledWaiting, Summary: d.summary(f, left, now), Warned: f.warned}
 	}
 	if err := d.removeDeferred(ctx, f.env.ID, now); err != nil {
@@ -190,6 +189,16 @@ func (d *Dispatcher) settleDeferred(ctx context.Context, f *flight) proto.Settle
 	}
 	d.log.Emit(event.FinishedOf(f.env.ID))
 	return proto.Settled{State: proto.SettledGone}
+}
+
+func count(waiting []bool) int {
+	n := 0
+	for _, waits := range waiting {
+		if waits {
+			n++
+		}
+	}
+	return n
 }
 
 // laterLines are the lines of a later attempt; waiting is by recipient of the
@@ -335,6 +344,9 @@ func (d *Dispatcher) summary(f *flight, waiting int, now time.Time) proto.Summar
 		}
 		s.Busy = s.Busy && f.outcomes[i].Kind == outcome.Busy
 	}
+	var giveUp int64
+	s.Due, giveUp = d.due(f, d.now())
+	s.GiveUp = giveUp / 1000
 	return f.orderOf(s)
 }
 
@@ -342,7 +354,7 @@ func (d *Dispatcher) summary(f *flight, waiting int, now time.Time) proto.Summar
 func (d *Dispatcher) tellOutcomes(f *flight) {
 	now := d.now()
 	for i := range f.leaves {
-		if !f.isTold(i) {
+		if untold := f.origin == fromDeferred && f.isPutOff(i); !untold && !f.isTold(i) {
 			d.tellOutcome(f, i, now)
 		}
 	}

@@ -175,7 +175,7 @@ func (q *previewQuery) request(s *settings.Settings, texts *dsn.Catalogue, now t
 	}
 	age := 6 * time.Hour
 	if what != dsn.Delay {
-		age = time.Duration(s.Retry.GiveUp)
+		age = s.LongestRetry().D()
 	}
 	req := &dsn.Request{
 		What: what, Hostname: s.Hostname, Contact: s.Contact(), To: sender, Now: now, Texts: texts,
@@ -188,7 +188,7 @@ func (q *previewQuery) request(s *settings.Settings, texts *dsn.Catalogue, now t
 		Returned: []byte(fmt.Sprintf("From: %s\r\nTo: %s\r\nSubject: Lunch on Friday?\r\nMessage-ID: <1@pc.example.org>\r\n", sender, recipient)),
 	}
 	if what == dsn.Delay {
-		req.GiveUpAt = req.Envelope.Arrived.Add(time.Duration(s.Retry.GiveUp))
+		req.GiveUpAt = req.Envelope.Arrived.Add(s.LongestRetry().D())
 	}
 	if req.Language = q.language; q.language != "" {
 		return req, nil

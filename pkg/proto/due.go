@@ -22,7 +22,7 @@ type DueAction uint8
 // The actions.
 const (
 	DueAttempt DueAction = 1 // try; failures that are temporary stay deferred
-	DueFinal   DueAction = 2 // try; what is deferred again has expired: report it
+	DueFinal   DueAction = 2 // try; what is deferred again is given up, whatever the rules say
 	DueBounce  DueAction = 3 // do not try: return it (administrator), Reason says why
 	DueDelete  DueAction = 4 // do not try: remove it from deferred/ or hold/, tell nobody
 	DueHold    DueAction = 5 // do not try: move it to hold/, Reason says who and why
@@ -48,6 +48,8 @@ type Due struct {
 	// too, where there are any: then the others wait on.
 	Recipients []uint32
 	To         mailaddr.Address // DueRedirect
+	// Now: by the administrator's order, whatever is known of hosts and addresses.
+	Now bool
 }
 
 // Kind is KindDue.
@@ -65,6 +67,7 @@ func (m *Due) EncodeTo(e *wire.Encoder) {
 		e.U32(n)
 	}
 	m.To.EncodeTo(e)
+	e.Bool(m.Now)
 }
 
 // DecodeFrom reads it.
@@ -79,6 +82,7 @@ func (m *Due) DecodeFrom(d *wire.Decoder) {
 		m.Recipients[i] = d.U32()
 	}
 	m.To = mailaddr.DecodeFrom(d)
+	m.Now = d.Bool()
 	if m.Action < DueAttempt || m.Action > DueRedirect {
 		d.Fail("due action %d", m.Action)
 	}

@@ -11,6 +11,9 @@ import (
 //	1. C: Filed      a message now lies under deferred/
 //	2. S: FiledOK    qmgr schedules it from here on
 //
+//	1. C: Up         a next hop that failed has succeeded
+//	2. S: UpOK       what waits for it is due now
+//
 // Who may call: dispatch. Losing a Filed loses nothing: qmgr walks deferred/
 // when it starts, and again whenever dispatch's connection comes up.
 
@@ -38,6 +41,10 @@ type Summary struct {
 	Order   uint64
 	// Owner is the user of this machine whose message it is.
 	Owner Owner
+	// Due is when the next attempt is to be made, Unix milliseconds, and GiveUp when
+	// there is no more, Unix seconds; 0 = not known: qmgr goes by the rules alone.
+	Due    int64
+	GiveUp int64
 }
 
 // Owner is a user id and one; 0 is nobody, so that what was forgotten belongs to
@@ -70,6 +77,8 @@ func (s *Summary) EncodeTo(e *wire.Encoder) {
 	e.Bool(s.Ordered)
 	e.U64(s.Order)
 	e.U32(uint32(s.Owner))
+	e.I64(s.Due)
+	e.I64(s.GiveUp)
 }
 
 // DecodeFrom reads it.
@@ -86,6 +95,8 @@ func (s *Summary) DecodeFrom(d *wire.Decoder) {
 	s.Ordered = d.Bool()
 	s.Order = d.U64()
 	s.Owner = Owner(d.U32())
+	s.Due = d.I64()
+	s.GiveUp = d.I64()
 }
 
 // Kind is KindFiled.
@@ -108,3 +119,52 @@ func (*FiledOK) EncodeTo(*wire.Encoder) {}
 
 // DecodeFrom reads nothing.
 func (*FiledOK) DecodeFrom(*wire.Decoder) {}
+
+// Up releases what waits: one success is reason enough to try the others at once
+// (paper, section 5).
+type Up struct {
+	NextHops []string
+	IDs      []queueid.ID // of messages that wait for one address, or were put off
+}
+
+// maxUp bounds either list.
+const maxUp = 10_000
+
+// Kind is KindUp.
+func (*Up) Kind() uint16 { return KindUp }
+
+// EncodeTo appends the message.
+func (m *Up) EncodeTo(e *wire.Encoder) {
+	e.Count(len(m.NextHops))
+	for _, hop := range m.NextHops {
+		e.String(hop)
+	}
+	e.Count(len(m.IDs))
+	for _, id := range m.IDs {
+		e.U64(uint64(id))
+	}
+}
+
+// DecodeFrom reads it.
+func (m *Up) DecodeFrom(d *wire.Decoder) {
+	m.NextHops = make([]string, d.Count(maxUp, 4))
+	for i := range m.NextHops {
+		m.NextHops[i] = d.String(maxName)
+	}
+	m.IDs = make([]queueid.ID, d.Count(maxUp, 8))
+	for i := range m.IDs {
+		m.IDs[i] = queueid.ID(d.U64())
+	}
+}
+
+// UpOK acknowledges.
+type UpOK struct{}
+
+// Kind is KindUpOK.
+func (*UpOK) Kind() uint16 { return KindUpOK }
+
+// EncodeTo appends nothing.
+func (*UpOK) EncodeTo(*wire.Encoder) {}
+
+// DecodeFrom reads nothing.
+func (*UpOK) DecodeFrom(*wire.Decoder) {}

@@ -36,6 +36,8 @@ const (
 	KindReportDone  = 151
 	KindFiled       = 160
 	KindFiledOK     = 161
+	KindUp          = 162
+	KindUpOK        = 163
 	KindDue         = 170
 	KindSettled     = 171
 	KindOrders      = 172

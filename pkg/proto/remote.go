@@ -1,6 +1,8 @@
 package proto
 
 import (
+	"net/netip"
+
 	"filbert/pkg/envelope"
 	"filbert/pkg/mailaddr"
 	"filbert/pkg/outcome"
@@ -13,7 +15,8 @@ import (
 //
 //	1. C: RemoteJob    one message for some recipients of one next hop
 //	                   (content inline, or a read-only descriptor)
-//	2. S: RemoteDone   one outcome for each recipient, in order
+//	2. S: RemoteDone   one outcome for each recipient, in order, and what
+//	                   each server did that was tried
 //
 // Who may call: dispatch. smtp-client keeps connections between jobs, keyed by
 // transport, address, port and TLS policy.
@@ -88,7 +91,25 @@ func (m *RemoteJob) DecodeFrom(d *wire.Decoder) {
 // RemoteDone has one outcome for each recipient of the job, in its order.
 type RemoteDone struct {
 	Outcomes []outcome.Outcome
+	// Tried are the servers that were asked, in order: what is known of a host
+	// afterwards (paper, section 5).
+	Tried []HostTried
 }
+
+// HostTried is what one server did.
+type HostTried struct {
+	Addr netip.AddrPort // invalid: the transport's own socket
+	Name string
+	// Failure is why no message could be given to it; Class 0: it was ready for one,
+	// whatever it then said of sender, recipients and content.
+	Failure outcome.Outcome
+}
+
+// Ready tells whether the server could be used.
+func (h *HostTried) Ready() bool { return h.Failure.Class == 0 }
+
+// maxTried bounds the servers of one job.
+const maxTried = 1000
 
 // Kind is KindRemoteDone.
 func (*RemoteDone) Kind() uint16 { return KindRemoteDone }
@@ -99,6 +120,30 @@ func (m *RemoteDone) EncodeTo(e *wire.Encoder) {
 	for i := range m.Outcomes {
 		m.Outcomes[i].EncodeTo(e)
 	}
+	e.Count(len(m.Tried))
+	for i := range m.Tried {
+		m.Tried[i].encodeTo(e)
+	}
+}
+
+func (h *HostTried) encodeTo(e *wire.Encoder) {
+	addr, _ := h.Addr.MarshalBinary()
+	e.Bytes(addr)
+	e.String(h.Name[:min(len(h.Name), maxName)])
+	e.Bool(h.Ready())
+	if !h.Ready() {
+		h.Failure.EncodeTo(e)
+	}
+}
+
+func (h *HostTried) decodeFrom(d *wire.Decoder) {
+	if err := h.Addr.UnmarshalBinary(d.Bytes(64)); err != nil {
+		d.Fail("host address: %v", err)
+	}
+	h.Name = d.String(maxName)
+	if !d.Bool() {
+		h.Failure.DecodeFrom(d)
+	}
 }
 
 // DecodeFrom reads it.
@@ -106,5 +151,9 @@ func (m *RemoteDone) DecodeFrom(d *wire.Decoder) {
 	m.Outcomes = make([]outcome.Outcome, d.Count(envelope.MaxRecipients, 8))
 	for i := range m.Outcomes {
 		m.Outcomes[i].DecodeFrom(d)
+	}
+	m.Tried = make([]HostTried, d.Count(maxTried, 8))
+	for i := range m.Tried {
+		m.Tried[i].decodeFrom(d)
 	}
 }

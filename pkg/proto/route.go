@@ -180,7 +180,18 @@ type Host struct {
 	Addr  netip.AddrPort
 	Pref  uint16
 	Local bool // reserved: this machine
+	MX    MX
 }
+
+// MX says how a host was found.
+type MX uint8
+
+// The ways.
+const (
+	MXNotAsked MX = 0 // named by the configuration, or an address literal
+	MXRecord   MX = 1
+	MXImplied  MX = 2 // the domain has no MX records: it is its own mail server
+)
 
 // User is who a local delivery is for.
 type User struct {
@@ -329,6 +340,7 @@ func encodeHosts(e *wire.Encoder, hosts []Host) {
 		e.Bytes(addr)
 		e.U16(h.Pref)
 		e.Bool(h.Local)
+		e.U8(uint8(h.MX))
 	}
 }
 
@@ -345,6 +357,9 @@ func decodeHosts(d *wire.Decoder) []Host {
 		}
 		hosts[i].Pref = d.U16()
 		hosts[i].Local = d.Bool()
+		if hosts[i].MX = MX(d.U8()); hosts[i].MX > MXImplied {
+			d.Fail("mx %d", hosts[i].MX)
+		}
 	}
 	return hosts
 }

@@ -137,7 +137,7 @@ func (q *Manager) Serve(ctx context.Context, p *service.Process) error {
 	q.wg.Go(func() { q.serveDue(work) })
 	q.wg.Go(func() { q.watchOrders(work) })
 	q.pushOrders()
-	server := p.Accept(q.handleFiled, ipc.ServerOptions{
+	server := p.Accept(q.handleDispatch, ipc.ServerOptions{
 		Credits:   credits,
 		OnConnect: func(*ipc.Conn) { q.lookAgain() }, // what was told to a lost one
 	})

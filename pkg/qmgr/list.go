@@ -12,7 +12,6 @@ import (
 	"filbert/pkg/ledger"
 	"filbert/pkg/proto"
 	"filbert/pkg/queueid"
-	"filbert/pkg/retry"
 	"filbert/pkg/service/admin"
 	"filbert/pkg/spool"
 	"filbert/pkg/untrusted"
@@ -160,10 +159,9 @@ func (q *Manager) show(w http.ResponseWriter, r *http.Request) {
 			out.Log = append(out.Log, attemptOf(&line))
 		}
 	}
-	d := retry.Next(q.settings.Load().Retry, retry.State{
-		Arrived: m.env.Arrived, LastAttempt: m.book.LastAttempt, Attempts: m.book.Attempts, Report: m.env.Sender.IsNull(),
-	}, q.now(), 0)
-	out.GiveUpAt = timePointer(d.GiveUp.UTC())
+	if e.giveUp != 0 {
+		out.GiveUpAt = timePointer(time.Unix(e.giveUp, 0).UTC())
+	}
 	admin.Answer(w, http.StatusOK, &out)
 }
 

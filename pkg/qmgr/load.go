@@ -105,6 +105,10 @@ func (q *Manager) loadOne(queue spool.Queue, id queueid.ID) error {
 	// S6 too, where the log says that nothing is owed: dispatch finds the same
 	// and removes it, as only it knows when that is safe.
 	s := m.summary()
+	q.mu.Lock()
+	rules := q.sched.rules
+	q.mu.Unlock()
+	s.Due, s.GiveUp = m.rebuilt(&rules, q.now().UnixMilli(), rand.Float64())
 	q.add(queue, &s, m.book)
 	return nil
 }

@@ -232,6 +232,7 @@ func (q *Manager) orderRetry(_ context.Context, e *entry, _ author) error {
 	case active, busy:
 		return errUnderWay
 	}
+	e.now = true
 	q.sched.retryNow(e, q.now())
 	q.kick()
 	return nil
@@ -337,7 +338,7 @@ func (q *Manager) carriedOut(e *entry, was state, did proto.DueAction, left prot
 			return nil
 		}
 		q.mu.Lock()
-		e.due = q.now().UnixMilli() // a released message is tried at once
+		e.due, e.now = q.now().UnixMilli(), true // a released message is tried at once
 		q.mu.Unlock()
 		q.unlock(e, waiting)
 		return nil

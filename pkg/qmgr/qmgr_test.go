@@ -216,14 +216,15 @@ func TestNothingIsTriedBeforeItIsDue(t *testing.T) {
 	}
 }
 
-func TestLastAttemptIsSaidToBeTheLast(t *testing.T) {
+// Whether it is the last one dispatch decides.
+func TestMessageThatIsOverdueIsTriedAtOnceWithoutAWarning(t *testing.T) {
 	r := newRig(t)
 	r.file(1, "a@example.org", "b@x.example", noon.Add(-6*24*time.Hour))
 	r.q.loadAll(t.Context())
 	r.q.startDue(t.Context(), make(chan struct{}, 1))
 	r.q.wg.Wait()
-	if len(r.dues) != 1 || r.dues[0].Action != proto.DueFinal {
-		t.Errorf("attempts %+v, want one, final", r.dues)
+	if len(r.dues) != 1 || r.dues[0].Action != proto.DueAttempt || r.dues[0].WarnDelay || r.dues[0].GiveUpAt == 0 {
+		t.Errorf("attempts %+v, want one", r.dues)
 	}
 }
 

@@ -35,7 +35,7 @@ type entry struct {
 	warned   uint8  // delay warnings sent
 	state    state
 	report   bool
-	final    bool // the next attempt is the last
+	now      bool // the next attempt is by an administrator's order
 	parked   bool // due, and waits for a place of its next hop
 	busy     bool // put back by our own limits
 	owner    proto.Owner
@@ -47,7 +47,7 @@ type schedule struct {
 	byID  map[queueid.ID]*entry
 	queue dueQueue
 	names map[string]string
-	rule  settings.Retry
+	rules retry.Rules
 	warn  []settings.Duration
 	seen  time.Time // the time when somebody last looked
 
@@ -72,29 +72,42 @@ func newSchedule(s *settings.Settings) *schedule {
 
 // apply puts new rules in force for the waits that begin from now on.
 func (q *schedule) apply(s *settings.Settings) {
-	q.rule, q.warn = s.Retry, s.Reports.DelayWarnings
+	if rules, err := retry.Compile(s.Retry); err == nil { // else dispatch tells of it
+		q.rules = rules
+	}
+	q.warn = s.Reports.DelayWarnings
 	q.perHop = max(1, min(s.Limits.PerDestination, dueAtOnce/10))
 }
 
 // put adds or renews a message that waits for its next attempt.
 func (q *schedule) put(s *proto.Summary, now time.Time, dice float64) *entry {
 	e := q.update(s)
-	q.wait(e, now, dice)
+	e.due, e.giveUp = q.times(s, now, dice)
+	e.now = false
+	e.state = waiting
+	q.place(e)
 	return e
 }
 
-// wait puts an entry into the queue at the time that the rule gives.
-func (q *schedule) wait(e *entry, now time.Time, dice float64) {
-	d := retry.Next(q.rule, retry.State{
-		Arrived:     time.Unix(e.arrived, 0),
-		LastAttempt: unixOrZero(e.last),
-		Attempts:    int(e.attempts),
-		Report:      e.report,
-		Busy:        e.busy,
-	}, now, dice)
-	e.due, e.final, e.giveUp = d.Due.UnixMilli(), d.Final, d.GiveUp.Unix()
-	e.state = waiting
-	q.place(e)
+// times is when a message is due and when it is given up: what dispatch said, who
+// alone knows the hosts and addresses; without its word what the rules say of a
+// message of that age.
+func (q *schedule) times(s *proto.Summary, now time.Time, dice float64) (due, giveUp int64) {
+	switch {
+	case s.Busy:
+		return now.Add(busyPause).UnixMilli(), s.GiveUp
+	case s.Due != 0:
+		return s.Due, s.GiveUp
+	case s.LastAttempt == 0:
+		return now.UnixMilli(), s.GiveUp
+	}
+	subject := retry.Subject{Domain: s.NextHop, Sender: "?"}
+	if s.Bounce {
+		subject.Sender = ""
+	}
+	d := q.rules.Rebuilt(subject, retry.Failure{},
+		retry.Message{Arrived: time.Unix(s.Arrived, 0), Attempts: int(s.Attempts)}, time.Unix(s.LastAttempt, 0), now, dice)
+	return d.Next.UnixMilli(), d.GiveUp.Unix()
 }
 
 // hold takes a message out of the queue and keeps it.
@@ -113,7 +126,7 @@ func (q *schedule) update(s *proto.Summary) *entry {
 	}
 	e.arrived, e.last, e.size = s.Arrived, s.LastAttempt, s.Size
 	e.attempts, e.waiting = s.Attempts, s.Waiting
-	e.report, e.busy = s.Bounce, s.Busy
+	e.report, e.busy, e.giveUp = s.Bounce, s.Busy, s.GiveUp
 	e.nextHop = q.intern(s.NextHop)
 	q.own(e, s.Owner)
 	return e
@@ -196,13 +209,13 @@ func (q *schedule) clock(now time.Time) {
 
 // action says how a message that is due is tried.
 func (q *schedule) action(e *entry, now time.Time) proto.Due {
-	d := proto.Due{ID: e.id, Action: proto.DueAttempt, GiveUpAt: e.giveUp}
-	if e.final {
-		d.Action = proto.DueFinal
-		return d
+	// Whether it is the last one dispatch decides, by what becomes of it. Who is
+	// about to be told that it failed is not told that it takes long.
+	final := e.giveUp != 0 && now.Unix() >= e.giveUp
+	return proto.Due{
+		ID: e.id, Action: proto.DueAttempt, GiveUpAt: e.giveUp, Now: e.now,
+		WarnDelay: !final && !e.report && int(e.warned) < q.warningsDue(e, now),
 	}
-	d.WarnDelay = !e.report && int(e.warned) < q.warningsDue(e, now)
-	return d
 }
 
 // warningsDue is how many of the configured ages the message has passed.
@@ -244,12 +257,7 @@ func (q *schedule) unqueue(e *entry) {
 	}
 }
 
-func unixOrZero(s int64) time.Time {
-	if s == 0 {
-		return time.Time{}
-	}
-	return time.Unix(s, 0)
-}
+func milli(ms int64) time.Time { return time.UnixMilli(ms) }
 
 // dueQueue is a heap by due time, then by age.
 type dueQueue []*entry

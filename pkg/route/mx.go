@@ -82,7 +82,18 @@ type Host struct {
 	Name string
 	Addr netip.AddrPort
 	Pref uint16
+	MX   MX
 }
+
+// MX says how a host was found. The values are those of pkg/proto.
+type MX uint8
+
+// The ways.
+const (
+	NotAsked MX = 0 // named by the configuration, or an address literal
+	Record   MX = 1
+	Implied  MX = 2 // the domain has no MX records: it is its own mail server
+)
 
 // Plan is the hosts of a domain before chance orders equals. It is never
 // changed after it was made, and may be shared.
@@ -111,7 +122,7 @@ func Make(domain string, found []Found, port uint16, own *Own) (Plan, outcome.Ou
 				here = true
 				break
 			}
-			p.hosts = append(p.hosts, Host{f.Host, to, f.Pref})
+			p.hosts = append(p.hosts, Host{Name: f.Host, Addr: to, Pref: f.Pref})
 		}
 	}
 	p.hosts = p.hosts[:min(len(p.hosts), MaxHosts)]
@@ -142,6 +153,15 @@ func interleave(f Found, own *Own) []netip.Addr {
 		if i < len(second) && usable(second[i]) && len(out) < MaxPerHost {
 			out = append(out, second[i])
 		}
+	}
+	return out
+}
+
+// FoundBy is the plan with how its hosts were found.
+func (p Plan) FoundBy(way MX) Plan {
+	out := Plan{hosts: slices.Clone(p.hosts)}
+	for i := range out.hosts {
+		out.hosts[i].MX = way
 	}
 	return out
 }

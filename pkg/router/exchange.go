@@ -51,6 +51,7 @@ func (x *exchange) hosts(q *query, domain string, own *route.Own, port uint16) (
 	}
 	found, expires := x.addresses(q, chosen)
 	plan, verdict := route.Make(domain, found, port, own)
+	plan = plan.FoundBy(route.Record)
 	return plan, earlier(expires, mx.Expires), verdict
 }
 
@@ -66,7 +67,8 @@ func (x *exchange) implicit(q *query, domain string, own *route.Own, port uint16
 		return route.Plan{}, time.Time{}, route.NoMX(domain)
 	}
 	q.trace.note("MX of %s: none: its own addresses", domain)
-	return x.direct(q, domain, own, port)
+	plan, expires, verdict := x.direct(q, domain, own, port)
+	return plan.FoundBy(route.Implied), expires, verdict
 }
 
 // mxOnly tells whether nothing but MX records will do for a domain.

@@ -63,7 +63,7 @@ func inOrder(plan route.Plan, chance route.Chance) []proto.Host {
 	}
 	out := make([]proto.Host, 0, plan.Len())
 	plan.Order(chance, func(h route.Host) {
-		out = append(out, proto.Host{Name: h.Name, Addr: h.Addr, Pref: h.Pref})
+		out = append(out, proto.Host{Name: h.Name, Addr: h.Addr, Pref: h.Pref, MX: proto.MX(h.MX)})
 	})
 	return out
 }

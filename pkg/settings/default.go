@@ -17,13 +17,6 @@ func Default() *Settings {
 			CalloutTimeout: Duration(30 * time.Second), CalloutKeepYes: Duration(24 * time.Hour), CalloutKeepNo: Duration(2 * time.Hour),
 			CalloutsPerDomain: 2,
 		},
-		Retry: Retry{
-			First:         Duration(5 * time.Minute),
-			Factor:        1.5,
-			Max:           Duration(4 * time.Hour),
-			GiveUp:        Duration(5 * 24 * time.Hour),
-			GiveUpBounces: Duration(24 * time.Hour),
-		},
 		Reports: Reports{
 			DelayWarnings: []Duration{Duration(4 * time.Hour)},
 			MaxReturned:   50 << 10,

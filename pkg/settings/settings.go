@@ -31,7 +31,7 @@ type Settings struct {
 	Rewrites   []Rewrite            `toml:"rewrite" json:"rewrite"`
 	Copies     []Copy               `toml:"copy" json:"copy,omitempty"`
 	Lookups    map[string]Lookup    `toml:"lookup" json:"lookup,omitempty"`
-	Retry      Retry                `toml:"retry" json:"retry"`
+	Retry      []Retry              `toml:"retry" json:"retry"`
 	Reports    Reports              `toml:"reports" json:"reports"`
 	Limits     Limits               `toml:"limits" json:"limits"`
 	DNS        DNS                  `toml:"dns" json:"dns"`
@@ -303,21 +303,6 @@ type Rewrite struct {
 	// Then is what follows where the rule matched: "continue" with the next
 	// rule, "stop", or "again" from the first rule when the address has changed (at most 10 times).
 	Then string `toml:"then" json:"then"`
-}
-
-// Retry is the default retry rule: the wait starts at First, grows by Factor
-// to at most Max, and mail is given up after GiveUp.
-type Retry struct {
-	// First is the wait after the first failure.
-	First Duration `toml:"first" json:"first"`
-	// Factor multiplies the wait after each further one.
-	Factor float64 `toml:"factor" json:"factor"`
-	// Max is the longest wait.
-	Max Duration `toml:"max" json:"max"`
-	// GiveUp is the age at which mail is returned.
-	GiveUp Duration `toml:"give_up" json:"give_up"`
-	// GiveUpBounces is the same for the suite's own reports.
-	GiveUpBounces Duration `toml:"give_up_bounces" json:"give_up_bounces"`
 }
 
 // Reports governs delivery reports.

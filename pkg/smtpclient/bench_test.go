@@ -58,7 +58,7 @@ func BenchmarkDeliverKept(b *testing.B) {
 		job := newJob(to(sink.Addr()))
 		setContent(job, content)
 		for pb.Next() {
-			if out := c.Deliver(context.Background(), job, nil); out[0].Class != outcome.Delivered {
+			if out := c.Deliver(context.Background(), job, nil).Outcomes; out[0].Class != outcome.Delivered {
 				b.Error(say(out[0]))
 			}
 		}

@@ -88,14 +88,14 @@ func (c *Client) Configure(s *settings.Settings) error {
 func (c *Client) Close() { c.pool.close() }
 
 // Deliver makes the transaction of a job and returns one outcome for each of
-// its recipients. files are the descriptors that came with the job; they
+// its recipients, and what each server did. files are the descriptors that came with the job; they
 // remain the caller's. When ctx is done, nothing is begun that could deliver.
-func (c *Client) Deliver(ctx context.Context, job *proto.RemoteJob, files []*os.File) []outcome.Outcome {
+func (c *Client) Deliver(ctx context.Context, job *proto.RemoteJob, files []*os.File) proto.RemoteDone {
 	d := &delivery{client: c, job: job, outs: make([]outcome.Outcome, len(job.Recipients))}
 	targets, err := d.prepare(ctx, (*c.routes.Load())[job.Transport], files)
 	if err != nil {
 		d.site = outcome.Defer(outcome.Internal, statusOf(outcome.Internal), "%v", err)
-		return d.finish()
+		return proto.RemoteDone{Outcomes: d.finish()}
 	}
 	c.preferIdle(job.Hosts, targets)
 	for i := range targets {
@@ -104,7 +104,7 @@ func (c *Client) Deliver(ctx context.Context, job *proto.RemoteJob, files []*os.
 		}
 		d.try(ctx, &targets[i])
 	}
-	return d.finish()
+	return proto.RemoteDone{Outcomes: d.finish(), Tried: d.tried}
 }
 
 // preferIdle puts a server to which a connection is kept before others of the

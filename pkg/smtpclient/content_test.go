@@ -70,7 +70,7 @@ func TestContentArrivesOctetByOctet(t *testing.T) {
 					} else {
 						setContent(job, content)
 					}
-					want(t, newClient(t).Deliver(context.Background(), job, files), "delivered 250 2.0.0")
+					want(t, newClient(t).Deliver(context.Background(), job, files).Outcomes, "delivered 250 2.0.0")
 					got := sink.Mails()[0].Content
 					if sha256.Sum256([]byte(got)) != sha256.Sum256([]byte(content)) {
 						t.Errorf("%d octets became %d", len(content), len(got))
@@ -96,7 +96,7 @@ func TestBareNewlineNeverLeaves(t *testing.T) {
 				} else {
 					setContent(job, content)
 				}
-				want(t, newClient(t).Deliver(context.Background(), job, files), "failed content 5.6.0")
+				want(t, newClient(t).Deliver(context.Background(), job, files).Outcomes, "failed content 5.6.0")
 				if n := sink.Count(); n != 0 {
 					t.Errorf("%q by %s: %d messages arrived", content, ext, n)
 				}
@@ -180,7 +180,7 @@ func TestRefusedChunkEndsTheMessage(t *testing.T) {
 		job := newJob(to(srv.Addr()))
 		f := inFile(t, job, bigContent())
 		c := newClient(t)
-		want(t, c.Deliver(context.Background(), job, []*os.File{f}), tt.want)
+		want(t, c.Deliver(context.Background(), job, []*os.File{f}).Outcomes, tt.want)
 		c.Close()
 		srv.Wait()
 	}
@@ -193,7 +193,7 @@ func TestTruncatedFileIsNeverDelivered(t *testing.T) {
 			job := newJob(to(sink.Addr()))
 			f := inFile(t, job, testContent)
 			job.Content.Size = size
-			want(t, newClient(t).Deliver(context.Background(), job, []*os.File{f}), "deferred internal 4.3.0")
+			want(t, newClient(t).Deliver(context.Background(), job, []*os.File{f}).Outcomes, "deferred internal 4.3.0")
 			if sink.Count() != 0 {
 				t.Errorf("%s, size %d: half a message arrived", ext, size)
 			}
@@ -207,7 +207,7 @@ func TestTruncatedFileIsNeverConverted(t *testing.T) {
 	job.Has8Bit = true
 	f := inFile(t, job, "Subject: x\r\n\r\ngrüße\r\n")
 	job.Content.Size = 1 << 20
-	want(t, newClient(t).Deliver(context.Background(), job, []*os.File{f}), "deferred internal 4.3.0")
+	want(t, newClient(t).Deliver(context.Background(), job, []*os.File{f}).Outcomes, "deferred internal 4.3.0")
 	if sink.Count() != 0 {
 		t.Error("half a message arrived")
 	}
@@ -222,7 +222,7 @@ func TestReplyBeforeTheEndOfContentIsNotItsReply(t *testing.T) {
 			srv := smtptest.Play(t, script)
 			job := newJob(to(srv.Addr()), "a@to.test", "b@to.test")
 			f := inFile(t, job, bigContent())
-			want(t, newClient(t).Deliver(context.Background(), job, []*os.File{f}), "deferred protocol 4.5.0", "deferred protocol 4.5.0")
+			want(t, newClient(t).Deliver(context.Background(), job, []*os.File{f}).Outcomes, "deferred protocol 4.5.0", "deferred protocol 4.5.0")
 		})
 	}
 }
@@ -236,7 +236,7 @@ func TestContentIsNotSentForWhoHasGone(t *testing.T) {
 		cancel()
 		return conn, err
 	}
-	outs := c.Deliver(ctx, newJob(to(srv.Addr()), "a@to.test", "b@to.test"), nil)
+	outs := c.Deliver(ctx, newJob(to(srv.Addr()), "a@to.test", "b@to.test"), nil).Outcomes
 	want(t, outs, "deferred internal 4.3.0", "deferred internal 4.3.0")
 	srv.Wait()
 	if len(srv.Content()) != 0 {
@@ -247,7 +247,7 @@ func TestContentIsNotSentForWhoHasGone(t *testing.T) {
 func TestDescriptorsMustMatch(t *testing.T) {
 	job := newJob(to(nobody(t)))
 	job.Content = proto.Content{Size: 10}
-	want(t, newClient(t).Deliver(context.Background(), job, nil), "deferred internal 4.3.0")
+	want(t, newClient(t).Deliver(context.Background(), job, nil).Outcomes, "deferred internal 4.3.0")
 }
 
 func FuzzNewlines(f *testing.F) {

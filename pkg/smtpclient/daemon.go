@@ -125,7 +125,8 @@ func (d *Daemon) handle(ctx context.Context, c *ipc.Call) {
 		defer c.CloseFiles()
 		ctx, done := d.underWay.begin(ctx, job.ID)
 		defer done()
-		c.Reply(&proto.RemoteDone{Outcomes: d.client.Deliver(ctx, job, c.Files)})
+		answer := d.client.Deliver(ctx, job, c.Files)
+		c.Reply(&answer)
 	})
 }
 

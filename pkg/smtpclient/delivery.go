@@ -25,6 +25,7 @@ type delivery struct {
 	site    outcome.Outcome   // why the last server did not do
 	stop    bool              // no other server is to be asked
 	most    int               // recipients a server took before it hung up on the rest; 0: none did
+	tried   []proto.HostTried
 
 	convertible *bool // known once it was asked for
 }
@@ -121,6 +122,7 @@ func (d *delivery) try(ctx context.Context, t *target) {
 			return
 		}
 		s, kept, f := d.client.session(ctx, t, want, d.end)
+		d.tell(t, f)
 		if f != nil {
 			d.note(t, f)
 			d.fail(f)
@@ -139,6 +141,22 @@ func (d *delivery) try(ctx context.Context, t *target) {
 			return
 		}
 	}
+}
+
+// tell keeps whether a server could be used, for those who come after. What stood
+// in the way on our side says nothing of it.
+func (d *delivery) tell(t *target, f *failure) {
+	h := proto.HostTried{Addr: t.addr, Name: t.name}
+	if f != nil {
+		if h.Failure = f.out; f.out.Class != outcome.Deferred || f.out.Kind == outcome.Busy || f.out.Kind == outcome.Internal {
+			return
+		}
+	}
+	if n := len(d.tried); n > 0 && d.tried[n-1].Addr == h.Addr {
+		d.tried[n-1] = h // a kept session was dead: the fresh one tells
+		return
+	}
+	d.tried = append(d.tried, h)
 }
 
 func stopping() outcome.Outcome {

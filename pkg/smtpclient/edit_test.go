@@ -38,7 +38,7 @@ func TestHeaderIsEditedOnEveryWayOut(t *testing.T) {
 			job.Edit = someEdit
 			if big {
 				f := inFile(t, job, content)
-				want(t, newClient(t).Deliver(context.Background(), job, []*os.File{f}), "delivered 250 2.0.0")
+				want(t, newClient(t).Deliver(context.Background(), job, []*os.File{f}).Outcomes, "delivered 250 2.0.0")
 			} else {
 				setContent(job, content)
 				want(t, deliver(t, newClient(t), job), "delivered 250 2.0.0")

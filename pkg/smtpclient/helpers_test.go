@@ -78,7 +78,7 @@ func to(addrs ...netip.AddrPort) []netip.AddrPort { return addrs }
 
 func deliver(t testing.TB, c *Client, job *proto.RemoteJob) []outcome.Outcome {
 	t.Helper()
-	outs := c.Deliver(context.Background(), job, nil)
+	outs := c.Deliver(context.Background(), job, nil).Outcomes
 	if len(outs) != len(job.Recipients) {
 		t.Fatalf("%d outcomes for %d recipients", len(outs), len(job.Recipients))
 	}

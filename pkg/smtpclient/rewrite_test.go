@@ -70,7 +70,7 @@ func TestLargeMessageIsRewrittenToo(t *testing.T) {
 	job := newJob(to(sink.Addr()))
 	body := bigContent()
 	f := inFile(t, job, inside+body)
-	want(t, newClient(t, leaving(outward("from"))).Deliver(t.Context(), job, []*os.File{f}), "delivered 250 2.0.0")
+	want(t, newClient(t, leaving(outward("from"))).Deliver(t.Context(), job, []*os.File{f}).Outcomes, "delivered 250 2.0.0")
 	if got := sink.Mails()[0].Content; got != strings.Replace(inside, "me@pc.from.test", "me@from.test", 1)+body {
 		t.Errorf("%.200q", got)
 	}

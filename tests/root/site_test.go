@@ -151,9 +151,8 @@ address = "%s"
 [dns]
 servers = ["%s"]
 
-[retry]
-first = "1s"
-max = "1s"
+[[retry]]
+phases = [{ every = "1s", until = "5 days" }]
 
 [[director]]
 name = "aliases"

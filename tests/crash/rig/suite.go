@@ -47,9 +47,8 @@ const configuration = `hostname = "mail.test"
 local = [%[1]q]
 [dns]
 servers = ["127.0.0.1:1"]
-[retry]
-first = "1s"
-max = "2s"
+[[retry]]
+phases = [{ from = "1s", max = "2s", until = "5 days" }]
 [spool]
 segment_size = "1 MB"
 reserve = "1 MB"

@@ -1,0 +1,197 @@
+package dispatch
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"filbert/pkg/event"
+	"filbert/pkg/ipc"
+	"filbert/pkg/outcome"
+	"filbert/pkg/proto"
+	"filbert/pkg/smtp"
+	"filbert/pkg/untrusted"
+	"filbert/pkg/wire"
+)
+
+const (
+	// rememberEvery is how long a change may be known here alone.
+	rememberEvery = time.Second
+	// rememberLater is the pause while mtadb is away: nothing waits for it.
+	rememberLater   = 30 * time.Second
+	rememberTimeout = 10 * time.Second
+	rememberBatch   = 500
+	forgetAtOnce    = 100
+)
+
+// rememberer hands what changed to mtadb, behind the deliveries, and asks it at the
+// start for what an earlier run knew. Everything works without it.
+type rememberer struct {
+	d      *Dispatcher
+	memory caller
+	away   bool // it was told
+}
+
+func (r *rememberer) run(ctx context.Context) {
+	if r.recall(ctx, proto.MemoryHost) == nil {
+		_ = r.recall(ctx, proto.MemoryAddress) // told, and learned again
+	}
+	for {
+		pause := rememberEvery
+		if r.away {
+			pause = rememberLater
+		}
+		select {
+		case <-ctx.Done():
+			// What the last second has changed, while mtadb may still be there.
+			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), rememberEvery)
+			r.flush(last)
+			cancel()
+			return
+		case <-time.After(pause):
+		}
+		r.flush(ctx)
+	}
+}
+
+// told tells the first failure of a row. It is no trouble: nothing waits for it.
+func (r *rememberer) told(err error, doing string) error {
+	if err != nil && !r.away {
+		r.d.log.Emit(event.NoteOf(0, doing, untrusted.From(err.Error())))
+	}
+	r.away = err != nil
+	return err
+}
+
+func (r *rememberer) recall(ctx context.Context, of proto.MemoryKind) error {
+	after := ""
+	for {
+		page := new(proto.Recalled)
+		err := r.call(ctx, &proto.Recall{Of: of, After: after}, page)
+		if r.told(err, "memory.recall") != nil {
+			return err
+		}
+		for i := range page.Records {
+			rec := &page.Records[i]
+			if st := unmarshalFailing(failKey{rec.Kind, rec.Key}, rec.Value); st != nil {
+				r.d.failings.recalled(st)
+			}
+			after = rec.Key
+		}
+		if !page.More || len(page.Records) == 0 {
+			return nil
+		}
+	}
+}
+
+func (r *rememberer) flush(ctx context.Context) {
+	for {
+		keep, forget := r.d.failings.takeDirty(rememberBatch)
+		if len(keep)+len(forget) == 0 {
+			return
+		}
+		var err error
+		if len(keep) > 0 {
+			err = r.call(ctx, &proto.Remember{Records: keep}, &proto.Remembered{})
+		}
+		if err == nil {
+			err = r.forget(ctx, forget)
+		}
+		if r.told(err, "memory.remember") != nil {
+			r.d.failings.giveDirty(keep, forget)
+			return
+		}
+	}
+}
+
+// forget drops records, several at a time: each is a call of its own.
+func (r *rememberer) forget(ctx context.Context, keys []failKey) error {
+	var mu sync.Mutex
+	var first error
+	var wg sync.WaitGroup
+	places := make(chan struct{}, forgetAtOnce)
+	for _, k := range keys {
+		places <- struct{}{}
+		wg.Go(func() {
+			err := r.call(ctx, &proto.Forget{Of: k.of, Key: k.name}, &proto.Forgotten{})
+			<-places
+			mu.Lock()
+			defer mu.Unlock()
+			if first == nil {
+				first = err
+			}
+		})
+	}
+	wg.Wait()
+	return first
+}
+
+func (r *rememberer) call(ctx context.Context, req, reply ipc.Message) error {
+	ctx, cancel := context.WithTimeout(ctx, rememberTimeout)
+	defer cancel()
+	return r.memory.Call(ctx, req, reply)
+}
+
+// failingVersion is the first octet of a record. One of another version is
+// forgotten, and learned again.
+const failingVersion = 1
+
+// marshal is the record of a failing. Who waits is not in it: qmgr knows.
+func (st *failing) marshal() []byte {
+	var e wire.Encoder
+	s := &st.state
+	e.U8(failingVersion)
+	for _, t := range []time.Time{s.Since, s.KindSince, s.Last, s.Next, s.GaveUp} {
+		e.I64(milliOrZero(t))
+	}
+	e.U32(uint32(s.Attempts))
+	e.String(string(s.Kind))
+	e.U16(uint16(s.Code))
+	for _, n := range []int{s.Status.Class, s.Status.Subject, s.Status.Detail} {
+		e.U16(uint16(n))
+	}
+	e.String(s.Text.ForWire())
+	e.String(st.host)
+	e.Count(len(st.hops))
+	for hop := range st.hops {
+		e.String(hop)
+	}
+	return e.Buf
+}
+
+// unmarshalFailing reads a record; nil: it makes no sense.
+func unmarshalFailing(k failKey, b []byte) *failing {
+	d := wire.NewDecoder(b)
+	if d.U8() != failingVersion {
+		return nil
+	}
+	st := &failing{key: k}
+	s := &st.state
+	for _, t := range []*time.Time{&s.Since, &s.KindSince, &s.Last, &s.Next, &s.GaveUp} {
+		if ms := d.I64(); ms != 0 {
+			*t = time.UnixMilli(ms)
+		}
+	}
+	s.Attempts = int(d.U32())
+	s.Kind = outcome.Kind(d.String(64))
+	s.Code = int(d.U16())
+	s.Status = smtp.Status{Class: int(d.U16()), Subject: int(d.U16()), Detail: int(d.U16())}
+	s.Text = untrusted.FromWire(d.String(4096))
+	st.host = d.String(1024)
+	n := d.Count(maxHops, 4)
+	st.hops = make(map[string]struct{}, n)
+	for range n {
+		st.hops[d.String(1024)] = struct{}{}
+	}
+	if d.Finish() != nil || s.IsZero() {
+		return nil
+	}
+	return st
+}
+
+func milliOrZero(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMilli()
+}
