@@ -152,3 +152,20 @@ func TestCancellingIsNoAttempt(t *testing.T) {
 		t.Errorf("%d attempts, the last at %v", l.Attempts, l.LastAttempt)
 	}
 }
+
+func TestRedirectedRecipientHasItsNewAddressAndItsPast(t *testing.T) {
+	env := &envelope.Envelope{Recipients: []envelope.Recipient{rcpt("a@x.example"), rcpt("b@x.example")}}
+	a := KeyText(&env.Recipients[0])
+	to := untrusted.From("c@y.example")
+	l := read(env, line(0, spool.DeferredV, 0, a), line(5, spool.Redirected, 0, to), line(6, spool.Delivered, 0, a))
+	if got := env.Recipients[0].Address.String(); got != "c@y.example" || l.Attempts != 2 || len(l.Waiting()) != 2 {
+		t.Errorf("%s, %d attempts, waiting %v", got, l.Attempts, l.Waiting())
+	}
+	if l = read(env, line(7, spool.Delivered, 0, to)); len(l.Waiting()) != 1 {
+		t.Errorf("waiting %v", l.Waiting())
+	}
+	l = read(env, line(8, spool.Redirected, 9, to), line(8, spool.Redirected, 1, untrusted.From("no address")))
+	if l.Bad != 2 || env.Recipients[1].Address.String() != "b@x.example" {
+		t.Errorf("%d bad lines, %s", l.Bad, env.Recipients[1].Address)
+	}
+}
