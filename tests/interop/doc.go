@@ -4,8 +4,9 @@
 //
 // testdata/clients has the programs that send mail to us, testdata/nexthop what
 // every server that we send to must do, run with Postfix, Exim and OpenSMTPD in
-// turn, testdata/relay the same servers as our clients, and testdata/lmtp
-// Dovecot. The servers of lookups (directories and databases) are tested in
+// turn, testdata/relay the same servers as our clients, testdata/login
+// what they say to our logins (Postfix asks Dovecot, which has SCRAM), and
+// testdata/lmtp Dovecot. The servers of lookups (directories and databases) are tested in
 // tests/interop/lookups.
 //
 // The tests need root (the servers start as root), and what install.sh
@@ -22,12 +23,15 @@
 // read, used or touched.
 //
 //	peer start [-relay ADDRESS] [-without WORDS] [-max-rcpt N] [-overshoot N] [-later NAME] [-rcpt-check-quota yes]
+//	           [-at IP] [-login MECHANISMS]
 //	                            start $PEER; it takes mail for far.test at $PEER_IP:$PORT,
 //	                            into Maildirs that wait-mail and get-mail know as
 //	                            peer/LOCALPART. refused@ and nobody@ get 5yz, later@
 //	                            (or NAME@) 450. All else it relays to ADDRESS. WORDS are
 //	                            the extensions not to offer: chunking,starttls ...; behind N
-//	                            RCPTs come 452, behind N more Postfix hangs up
+//	                            RCPTs come 452, behind N more Postfix hangs up. With -login
+//	                            it wants to know who sends, by one of these; with -at it
+//	                            listens there, as $PEER_IP
 //	peer restart [...]          end it, and start it with other settings
 //	peer stop                   end it
 //	peer send FROM FILE RCPT... hand it a message over SMTP

@@ -34,6 +34,12 @@ func TestRelay(t *testing.T) {
 	}
 }
 
+func TestLogin(t *testing.T) {
+	for _, peer := range []string{"postfix", "exim"} {
+		t.Run(peer, func(t *testing.T) { run(t, "login", peer) })
+	}
+}
+
 func TestLMTP(t *testing.T) { run(t, "lmtp", "dovecot") }
 
 // run runs the scripts of a directory with one server.

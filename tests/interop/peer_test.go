@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/textproto"
 	"os"
@@ -29,6 +30,8 @@ const (
 
 	// peerIP is another than ours, so that a server can tell its own mail.
 	peerIP = "127.0.0.21"
+	// saslIP is that of the server that Postfix asks about logins.
+	saslIP = "127.0.0.22"
 
 	// boxID is the user and group of the servers' mailboxes. It exists in their
 	// root directories alone.
@@ -42,6 +45,7 @@ type peer struct {
 	root string // its root directory
 	cmd  *exec.Cmd
 	end  chan error // what became of cmd
+	sasl *peer      // whom it asks about logins; nil: nobody
 }
 
 type peerKey struct{}
@@ -60,6 +64,12 @@ func preparePeer(e *testscript.Env, name string) error {
 		return fmt.Errorf("tests/interop/install.sh first: %w", err)
 	}
 	p := &peer{kind: k, name: name, root: root}
+	if name == "postfix" {
+		p.sasl = &peer{kind: kinds["sasl"], name: "sasl", root: root + "-sasl"}
+		if err := os.Mkdir(p.sasl.root, 0o700); err != nil {
+			return err
+		}
+	}
 	e.Values[peerKey{}] = p
 	e.Setenv("PEER", name)
 	e.Setenv("PEER_IP", peerIP)
@@ -75,6 +85,13 @@ func preparePeer(e *testscript.Env, name string) error {
 			t.Log(p.artefacts())
 		}
 		os.RemoveAll(root)
+		if p.sasl != nil {
+			p.sasl.stop()
+			if t != nil && t.Failed() {
+				t.Log(p.sasl.artefacts())
+			}
+			os.RemoveAll(p.sasl.root)
+		}
 	})
 	return nil
 }
@@ -90,7 +107,13 @@ func peerCommand(ts *testscript.TestScript, neg bool, args []string) {
 		// The script finds its mailboxes among our own.
 		ts.Check(os.MkdirAll(filepath.Join(ts.Getenv("INST"), "mail"), 0o700))
 		ts.Check(os.Symlink(filepath.Join(p.root, "mail"), filepath.Join(ts.Getenv("INST"), "mail", "peer")))
-		ts.Check(p.start(settingsOf(ts, rest)))
+		s := settingsOf(ts, rest)
+		if p.sasl != nil && s["MECHANISMS"] != "" {
+			ts.Check(p.sasl.makeRoot())
+			ts.Check(p.sasl.start(maps.Clone(s)))
+		}
+		ts.Check(p.start(s))
+		ts.Setenv("PEER_IP", s["PEER_IP"])
 	case "restart":
 		p.stop()
 		ts.Check(p.start(settingsOf(ts, rest)))
@@ -126,6 +149,7 @@ func settingsOf(ts *testscript.TestScript, args []string) settings {
 	s := settings{
 		"PEER_IP": peerIP, "PORT": ts.Getenv("PORT"), "BOX_ID": strconv.Itoa(boxID), "LATER": "later",
 		"RELAY": "", "RELAY_IP": "127.0.0.1", "RELAY_PORT": "1", "WITHOUT": "", "MAX_RCPT": "1000", "OVERSHOOT": "1000", "RCPT_CHECK_QUOTA": "no",
+		"SASL_IP": saslIP, "MECHANISMS": "", "LOGIN_WANTED": "no", "FRIENDS": "127.0.0.0/8",
 	}
 	if len(args)%2 != 0 {
 		ts.Fatalf("peer start: an option has no value")
@@ -144,6 +168,11 @@ func settingsOf(ts *testscript.TestScript, args []string) settings {
 			s["OVERSHOOT"] = value
 		case "-later":
 			s["LATER"] = value
+		case "-at":
+			s["PEER_IP"] = value
+		case "-login":
+			// Nobody is a friend who has not logged in.
+			s["MECHANISMS"], s["LOGIN_WANTED"], s["FRIENDS"] = value, "yes", "127.0.0.99/32"
 		case "-rcpt-check-quota":
 			s["RCPT_CHECK_QUOTA"] = value
 		default:
@@ -180,13 +209,16 @@ func (p *peer) start(s settings) error {
 			p.end <- err
 			return fmt.Errorf("%s has ended: %w", p.name, errors.Join(err, errGivenUp))
 		default:
-			return greets(net.JoinHostPort(s["PEER_IP"], s["PORT"]))
+			return greets(net.JoinHostPort(s["PEER_IP"], s["PORT"]), p.greets)
 		}
 	})
 }
 
-// greets tells whether a server is there.
-func greets(address string) error {
+// greets tells whether a server is there, which says want first.
+func greets(address, want string) error {
+	if want == "" {
+		want = "220"
+	}
 	c, err := net.Dial("tcp", address)
 	if err != nil {
 		return err
@@ -197,7 +229,7 @@ func greets(address string) error {
 	if _, err := io.ReadFull(c, b); err != nil {
 		return err
 	}
-	if string(b) != "220" {
+	if string(b) != want {
 		return fmt.Errorf("%s greets with %q", address, b)
 	}
 	_, err = io.WriteString(c, "QUIT\r\n")

@@ -32,7 +32,11 @@ func peersDir() string {
 //
 // Invariant: no file is ever written in place, since it is shared.
 func (p *peer) makeRoot() error {
-	if err := linkTree(filepath.Join(peersDir(), p.name), p.root); err != nil {
+	tree := p.tree
+	if tree == "" {
+		tree = p.name
+	}
+	if err := linkTree(filepath.Join(peersDir(), tree), p.root); err != nil {
 		return fmt.Errorf("make a root directory for %s: %w", p.name, err)
 	}
 	// Users of every name must get through to what is theirs.
