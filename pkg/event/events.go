@@ -224,10 +224,11 @@ func (e Bounced) Fields(f *Fields) {
 	}
 }
 
-// Order: an administrator did something to a message. Emitted by qmgr.
+// Order: an administrator did something to a message, or gave an order that stands, or
+// one of these ended. Emitted by qmgr.
 type Order struct {
 	about
-	Did    string // held, released, deleted, retried, bounced
+	Did    string // held, released, deleted, retried, ...
 	Who    string
 	Reason string
 }
@@ -237,7 +238,7 @@ func OrderOf(id queueid.ID, did, who, reason string) Order {
 	return Order{about{id}, did, who, reason}
 }
 
-// Verb is held, released, retried, bounced or deleted.
+// Verb is held, released, retried, returned, deleted, redirected, dropped, aborted, ordered, cancelled or expired.
 func (e Order) Verb() string { return e.Did }
 
 // Fields adds who, reason.

@@ -15,6 +15,7 @@
 //	deferred/XX/ID       the message: envelope and content, never changed
 //	deferred/XX/ID.log   its attempts, appended
 //	hold/XX/ID[.log]     the same, held
+//	orders/standing      the administrator's standing orders (pkg/standing)
 //	maildrop/ID          a message of pickup while the suite was down; the ID
 //	                     is random and no message's (see Drop)
 //	corrupt/             what could not be understood, kept
