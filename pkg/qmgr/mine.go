@@ -36,7 +36,9 @@ func newPeople(admit func(ipc.PeerCred) bool) people {
 
 // servePeople answers at run/mine/qmgr.
 func (q *Manager) servePeople(ctx context.Context, p *service.Process) {
+	q.mu.Lock()
 	q.people = newPeople(p.Admin)
+	q.mu.Unlock()
 	for _, l := range p.Listeners() {
 		if l.Kind != proto.ListenMine {
 			continue
