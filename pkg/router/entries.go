@@ -117,7 +117,7 @@ func newEntries(r *rules, d *director, parse func(string, []byte) (*aliases.Tabl
 	}
 	file, err := lookup.NewFile(lookup.Source[*aliases.Table]{
 		Path: d.set.File, MaxSize: aliases.MaxFile, Parse: parse, Fit: aliases.Fit,
-		Complain: func(err error) { r.tell("reading "+d.set.File, err) },
+		Complain: func(err error) { r.mistake("reading "+d.set.File, err) },
 	})
 	r.warn(d.set.File, err, d.set.Optional)
 	a.source = &fileSource{r, file}

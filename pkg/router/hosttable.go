@@ -36,7 +36,7 @@ func newTable(r *rules, rt *remote) (*tableRouter, error) {
 	t.file, err = lookup.NewFile(lookup.Source[*lookup.Hosts]{
 		Path: path, MaxSize: lookup.MaxHosts,
 		Parse:    func(name string, data []byte) (*lookup.Hosts, error) { return lookup.ParseHosts(name, data, checkHost) },
-		Complain: func(err error) { r.tell("reading "+path, err) },
+		Complain: func(err error) { r.mistake("reading "+path, err) },
 	})
 	r.warn(path, err, false)
 	return t, nil

@@ -41,7 +41,7 @@ func (in *includes) open(path string) *lookup.File[[]aliases.Item] {
 	// Its error is kept for Get.
 	f, _ := lookup.NewFile(lookup.Source[[]aliases.Item]{
 		Path: path, MaxSize: aliases.MaxInclude, Parse: aliases.ParseList, Fit: aliases.Fit,
-		Complain: func(err error) { in.rules.tell("reading "+path, err) },
+		Complain: func(err error) { in.rules.mistake("reading "+path, err) },
 	})
 	in.mu.Lock()
 	defer in.mu.Unlock()

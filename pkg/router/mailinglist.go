@@ -42,7 +42,7 @@ func newMailingList(r *rules, d *director) (*mailingList, error) {
 	}
 	file, err := lookup.NewFile(lookup.Source[[]aliases.Item]{
 		Path: d.set.File, MaxSize: aliases.MaxInclude, Parse: aliases.ParseList, Fit: aliases.Fit,
-		Complain: func(err error) { r.tell("reading "+d.set.File, err) },
+		Complain: func(err error) { r.mistake("reading "+d.set.File, err) },
 	})
 	r.warn(d.set.File, err, d.set.Optional)
 	l.members = file

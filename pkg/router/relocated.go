@@ -29,7 +29,7 @@ func newRelocated(r *rules, d *director) *relocated {
 	}
 	file, err := lookup.NewFile(lookup.Source[*lookup.Text]{
 		Path: d.set.File, MaxSize: lookup.MaxText, Parse: lookup.ParseText,
-		Complain: func(err error) { r.tell("reading "+d.set.File, err) },
+		Complain: func(err error) { r.mistake("reading "+d.set.File, err) },
 	})
 	r.warn(d.set.File, err, d.set.Optional)
 	m.file = file

@@ -421,6 +421,18 @@ func TestAliasFileIsTakenWholeOrNotAtAll(t *testing.T) {
 	is("carol@example.org maildir carol")
 }
 
+func TestASecondMistakeIsToldAsTheFirst(t *testing.T) {
+	l := newLab(t, "", map[string]string{"aliases": "a: alice\n"}).start()
+	for i, text := range []string{"a: carol\nb c d\n", "a: carol\nb: bob\nc d e\n"} {
+		l.write("aliases", text)
+		l.wait(time.Second) // less than anything that may be told only so often
+		l.expect([][2]string{{"a@example.org", "alice@example.org maildir alice"}})
+		if got, want := l.warnings(), fmt.Sprintf("aliases:%d: ", i+2); !strings.Contains(got, want) {
+			t.Errorf("told %q, not %q", got, want)
+		}
+	}
+}
+
 func TestUnreadableAliasFileDefers(t *testing.T) {
 	l := newLab(t, "", map[string]string{"aliases": "a b c\n"}).start()
 	l.expect([][2]string{{"alice@example.org", "alice@example.org deferred 4.3.5 internal"}})

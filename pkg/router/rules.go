@@ -71,7 +71,7 @@ func compile(s *settings.Settings, w World) (*rules, error) {
 		local = []string{s.Hostname, "localhost"}
 	}
 	var err error
-	if r.tables, err = openTables(s, w, r.tell); err != nil {
+	if r.tables, err = openTables(s, w, r.mistake); err != nil {
 		return nil, err
 	}
 	if r.local, err = r.compileAsking(local, pattern.Domains); err != nil {
@@ -144,6 +144,14 @@ func (r *rules) close() {
 // tell reports trouble, the same one at most once a minute.
 func (r *rules) tell(doing string, err error) {
 	if r.world.Tell != nil && r.loud.allow(doing, r.world.Now()) {
+		r.world.Tell(doing, err)
+	}
+}
+
+// mistake is tell for a version of a file that can't be taken. Each is told of
+// once, so that a second mistake made while mending the first is not passed over.
+func (r *rules) mistake(doing string, err error) {
+	if r.world.Tell != nil && r.loud.allow(doing+": "+err.Error(), r.world.Now()) {
 		r.world.Tell(doing, err)
 	}
 }

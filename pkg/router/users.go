@@ -27,7 +27,7 @@ func (r *rules) needPasswd() {
 	path := r.world.Passwd
 	f, err := lookup.NewFile(lookup.Source[*lookup.Passwd]{
 		Path: path, MaxSize: lookup.MaxPasswd, Parse: lookup.ParsePasswd,
-		Complain: func(err error) { r.tell("reading "+path, err) },
+		Complain: func(err error) { r.mistake("reading "+path, err) },
 	})
 	r.warn(path, err, false)
 	r.passwd = f
@@ -82,7 +82,7 @@ func newUsers(r *rules, d *director) (directs, error) {
 	case "table":
 		f, err := lookup.NewFile(lookup.Source[*lookup.Users]{
 			Path: d.set.File, MaxSize: lookup.MaxUsers, Parse: lookup.ParseUsers,
-			Complain: func(err error) { r.tell("reading "+d.set.File, err) },
+			Complain: func(err error) { r.mistake("reading "+d.set.File, err) },
 		})
 		r.warn(d.set.File, err, d.set.Optional)
 		return &tableUsers{r, d, f}, nil
