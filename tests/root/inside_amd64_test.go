@@ -342,7 +342,7 @@ func neighboursToTry(master int) []attempt {
 
 func socketsToTry(s *site) []attempt {
 	return []attempt{
-		reach(s.run("control/master")), reach(s.run("control/qmgr")), reach(s.run("submit/cleanup")),
+		reach(s.run("control/master")), reach(s.run("control/qmgr")), reach(s.run("control/mtadb")), reach(s.run("mine/mtadb")), reach(s.run("submit/cleanup")),
 		makeSocket("Unix", syscall.AF_UNIX, syscall.SOCK_STREAM, 0), makeSocket("Unix datagrams", syscall.AF_UNIX, syscall.SOCK_DGRAM, 0),
 		makeSocket("netlink", syscall.AF_NETLINK, syscall.SOCK_RAW, 0),
 		makeSocket("packets", syscall.AF_PACKET, syscall.SOCK_RAW, 0),

@@ -28,7 +28,7 @@ type confined struct {
 	chroot  bool
 	caps    string
 	// files are patterns of the descriptors' targets that it may hold beside
-	// those of every daemon; {spool} is filled in.
+	// those of every daemon; {spool}, {db} and {log} are filled in.
 	files []string
 	// noFile is the most descriptors.
 	noFile int
@@ -44,6 +44,7 @@ func daemons() []confined {
 		{proto.Bounce, "filbert", "2", true, noCaps, nil, 1024},
 		{proto.Router, "filbert-route", "2", false, noCaps, nil, 65536},
 		{proto.QMgr, "filbert", "2", true, noCaps, []string{`{spool}`, `{spool}/(deferred|hold)(/\S+)?`}, 4096},
+		{proto.MTADB, "filbert-db", "2", true, noCaps, []string{`{db}(/memory(/\S+)?)?`, `{log}(\.1)?`}, 1024},
 	}
 }
 
@@ -163,8 +164,10 @@ func TestDaemonsHoldNoUnexpectedDescriptor(t *testing.T) {
 			`anon_inode:\[(eventpoll|eventfd|pidfd)\]`,
 			runtimeFiles,
 		}
+		fill := strings.NewReplacer("{spool}", regexp.QuoteMeta(strings.TrimSuffix(s.spool(""), "/")),
+			"{db}", regexp.QuoteMeta(s.path("var/lib/filbert")), "{log}", regexp.QuoteMeta(s.logFile()))
 		for _, f := range d.files {
-			allowed = append(allowed, strings.ReplaceAll(f, "{spool}", regexp.QuoteMeta(strings.TrimSuffix(s.spool(""), "/"))))
+			allowed = append(allowed, fill.Replace(f))
 		}
 		pattern := regexp.MustCompile(`^(` + strings.Join(allowed, "|") + `)( \(deleted\))?$`)
 		for fd, to := range descriptors(t, pid) {

@@ -89,7 +89,7 @@ func TestLocalSocketsAreClosedToOtherUsers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	submit, control := []string{s.run("submit/cleanup")}, []string{s.run("control/master"), s.run("control/qmgr")}
+	submit, control := []string{s.run("submit/cleanup")}, []string{s.run("control/master"), s.run("control/qmgr"), s.run("control/mtadb")}
 	mine := []string{s.run("mine/qmgr"), s.run("mine/mtadb")}
 	all := append(append(clone2(submit), control...), mine...)
 	for _, c := range []struct {
@@ -98,7 +98,7 @@ func TestLocalSocketsAreClosedToOtherUsers(t *testing.T) {
 		may   []string
 	}{
 		{"nobody", 0, nil}, {"fbtest1", 0, nil},
-		{"filbert-in", 0, nil}, {"filbert-out", 0, nil}, {"filbert-route", 0, nil},
+		{"filbert-in", 0, nil}, {"filbert-out", 0, nil}, {"filbert-route", 0, nil}, {"filbert-db", 0, nil},
 		{"filbert", 0, nil},
 		{"nobody", s.drop, submit},
 		{"nobody", adm, control},
@@ -220,7 +220,8 @@ func (s *site) sameAndWell(t *testing.T, name proto.Service, pid int) {
 // that speak HTTP.
 func TestMalformedRequestsEndTheirConnectionAlone(t *testing.T) {
 	s := started(t)
-	for socket, name := range map[string]proto.Service{"control/master": proto.Master, "control/qmgr": proto.QMgr, "mine/qmgr": proto.QMgr} {
+	for socket, name := range map[string]proto.Service{"control/master": proto.Master, "control/qmgr": proto.QMgr, "mine/qmgr": proto.QMgr,
+		"control/mtadb": proto.MTADB, "mine/mtadb": proto.MTADB} {
 		pid := s.pid(t, name)
 		path := s.run(socket)
 		for _, opening := range [][]byte{
