@@ -18,6 +18,7 @@
 //	intake.go   an Attempt arrives from cleanup, or a record is found in the journal
 //	flight.go   one attempt from here to its end, in one goroutine
 //	route.go    router's leaves; what it decided already
+//	orders.go   the administrator's orders: what they keep, what goes elsewhere
 //	group.go    leaves of one next hop become one job (pure)
 //	limits.go   a place for each job, fair between destinations
 //	lanes.go    which job is begun next (pure)
@@ -26,7 +27,7 @@
 //	report.go   what failed is told to the sender, through bounce
 //	settle.go   what is left is filed; then the record is marked done
 //
-// Later attempts, and orders, come in at due.go.
+// Later attempts, and orders about messages, come in at due.go; abort.go ends an attempt.
 //
 // # What a crash leaves
 //

@@ -17,16 +17,22 @@
 //	cancel.go     what they cancel
 //	list.go       listing and showing
 //	order.go      retry, hold, release, bounce, delete
+//	order_recipient.go
+//	              redirect and drop: one recipient
+//	orders_*.go   orders that stand: kept in spool/orders, told to dispatch and master,
+//	              what waits for their end, holds that end by themselves
+//	abort.go      the attempt that is under way
 //
 // # What a crash leaves
 //
 // The schedule is memory only. It is built again from deferred/ and hold/ with
-// their logs; an attempt or an order that was under way is dispatch's to finish.
+// their logs; an attempt or an order that was under way is dispatch's to finish. Orders
+// that stand are on disk before they are answered.
 //
 // # Security
 //
-// Runs as filbert; reads spool/deferred and spool/hold, and moves what it can't
-// read from hold/ to corrupt/. All else is done to files by dispatch. Its control
+// Runs as filbert; reads spool/deferred and spool/hold, moves what it can't
+// read from hold/ to corrupt/, and writes spool/orders. All else is done to files by dispatch. Its control
 // socket answers administrators only (peer credentials). At run/mine/qmgr any user of
 // the machine is told of the messages that he handed in, by the user id that the
 // kernel gives and within the bounds of proto/people.go, and of nothing else.

@@ -202,13 +202,16 @@ func (q *Manager) expireOrders() time.Time {
 	if len(ended) == 0 {
 		return next
 	}
-	err := q.changeOrders(func(b *orderBook) error {
+	forget := func(b *orderBook) error {
 		b.list = slices.DeleteFunc(b.list, func(o proto.StandingOrder) bool { return ended[o.Number] })
 		return nil
-	})
-	if err != nil {
+	}
+	if err := q.changeOrders(forget); err != nil {
 		// They hold no more all the same; the file is written with the next change.
 		q.log.Emit(event.TroubleOf(0, "forget orders that have expired", err))
+		q.book.mu.Lock()
+		_ = forget(&q.book)
+		q.book.mu.Unlock()
 	}
 	for i := range gone {
 		q.tellOrder("expired", &gone[i], gone[i].Who, "")

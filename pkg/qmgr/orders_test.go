@@ -268,3 +268,18 @@ func TestRunLeavesOutWhatAnyExceptionMatches(t *testing.T) {
 		}
 	}
 }
+
+// A full disk must not keep an order in force, or tell of its end once a minute.
+func TestOrdersExpireOnceThoughTheFileCannotBeWritten(t *testing.T) {
+	r := ordersRig(t)
+	r.give(proto.OrderRequest{Kind: proto.OrderHold, Target: "x.example", For: "1h"})
+	r.give(proto.OrderRequest{Kind: proto.OrderSuspend, Target: "all"})
+	if err := r.q.fs.Rename(standing.Dir, "elsewhere"); err != nil {
+		t.Fatal(err)
+	}
+	r.now = noon.Add(2 * time.Hour)
+	r.q.expireOrders()
+	if list := r.q.book.list; len(list) != 1 || list[0].Number != 2 {
+		t.Errorf("%+v", list)
+	}
+}
