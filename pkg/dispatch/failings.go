@@ -28,13 +28,37 @@ type failKey struct {
 	name string
 }
 
-// hostKey is a server's; without an address it is a transport's own.
-func hostKey(transport string, addr netip.AddrPort) failKey {
-	if !addr.IsValid() {
-		return failKey{proto.MemoryHost, "transport " + transport}
+// hostKey is a server's, for those who log in as user ("" = nobody): one whom it
+// does not know, or to whom it does not show its certificate, is no reason to keep
+// others waiting. Without an address it is a transport's own.
+func hostKey(transport string, addr netip.AddrPort, user string) failKey {
+	name := "transport " + transport
+	if addr.IsValid() {
+		name = netip.AddrPortFrom(addr.Addr().Unmap(), addr.Port()).String()
 	}
-	return failKey{proto.MemoryHost, netip.AddrPortFrom(addr.Addr().Unmap(), addr.Port()).String()}
+	if user != "" {
+		name += " as " + user[:min(len(user), maxUser)]
+	}
+	return failKey{proto.MemoryHost, name}
 }
+
+// maxUser is what a key has of a user's name: it has to fit into a record.
+const maxUser = 500
+
+// hostKeyOf is hostKey for a leaf: the router's credentials go before those of the
+// transport.
+func (d *Dispatcher) hostKeyOf(l *proto.Leaf, addr netip.AddrPort) failKey {
+	user := ""
+	if l.Credentials != nil {
+		user = l.Credentials.Username
+	} else if t := d.settings.Load().Transports[l.Transport]; t.Username != "" {
+		user = t.Username + " of transport " + l.Transport
+	}
+	return hostKey(l.Transport, addr, user)
+}
+
+// sameServer tells whether two addresses are one.
+func sameServer(a, b netip.AddrPort) bool { return hostKey("", a, "") == hostKey("", b, "") }
 
 // addressKey is an address's for all senders.
 func addressKey(to mailaddr.Address) failKey {

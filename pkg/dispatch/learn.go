@@ -37,7 +37,7 @@ func (d *Dispatcher) learnHosts(f *flight, j *job, tried []proto.HostTried) {
 	first := j.leaves[0]
 	for n := range tried {
 		h := &tried[n]
-		k := hostKey(j.transport, h.Addr)
+		k := d.hostKeyOf(&f.leaves[first], h.Addr)
 		if h.Ready() {
 			d.succeeded(k, f.env.ID)
 			continue
@@ -60,9 +60,8 @@ func (d *Dispatcher) learnHosts(f *flight, j *job, tried []proto.HostTried) {
 
 // hostOf is the host of the route that was tried.
 func hostOf(hosts []proto.Host, h *proto.HostTried) proto.Host {
-	key := hostKey("", h.Addr)
 	for i := range hosts {
-		if hostKey("", hosts[i].Addr) == key {
+		if sameServer(hosts[i].Addr, h.Addr) {
 			return hosts[i]
 		}
 	}
@@ -122,14 +121,14 @@ func (d *Dispatcher) judgeHosts(f *flight, i int, tried []proto.HostTried) retry
 	l := &f.leaves[i]
 	hosts := slices.Clone(l.Hosts)
 	for n := range tried {
-		if !slices.ContainsFunc(hosts, func(h proto.Host) bool { return hostKey("", h.Addr) == hostKey("", tried[n].Addr) }) {
+		if !slices.ContainsFunc(hosts, func(h proto.Host) bool { return sameServer(h.Addr, tried[n].Addr) }) {
 			hosts = append(hosts, proto.Host{Name: tried[n].Name, Addr: tried[n].Addr})
 		}
 	}
 	var list []retry.Decision
 	var keys []failKey
 	for h := range hosts {
-		k := hostKey(l.Transport, hosts[h].Addr)
+		k := d.hostKeyOf(l, hosts[h].Addr)
 		s := d.failings.state(k)
 		if s.IsZero() || slices.Contains(keys, k) {
 			continue // not tried: more than one job takes
