@@ -102,10 +102,14 @@ func (q *Manager) reload(s *settings.Settings) {
 // moved to corrupt/.
 func (q *Manager) Confinement(p *service.Process) privsep.Spec {
 	dir := p.Settings().Instance.Spool
+	write := []string{dir + "/hold", dir + "/corrupt"}
+	if orders := dir + "/" + standing.Dir; isDir(orders) {
+		write = append(write, orders) // else no order can be given until it is made: mtactl check says so
+	}
 	return privsep.Spec{
 		Chroot:  p.EmptyDir(),
 		Read:    []string{dir + "/deferred"},
-		Write:   []string{dir + "/hold", dir + "/corrupt", dir + "/" + standing.Dir},
+		Write:   write,
 		Seccomp: privsep.SeccompWriter,
 		Limits:  privsep.Limits{Memory: memoryLimit, NoFile: 4096},
 	}
@@ -164,4 +168,9 @@ func plural(n int, what string) string {
 		return "1 " + what
 	}
 	return fmt.Sprintf("%d %ss", n, what)
+}
+
+func isDir(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.IsDir()
 }
