@@ -93,6 +93,17 @@ func (c *checker) wasUnread(key string) bool {
 	return false
 }
 
+// anyUnread tells whether something below a key could not be read: what follows from
+// its value is then not known.
+func (c *checker) anyUnread(prefix string) bool {
+	for k := range c.unread {
+		if strings.HasPrefix(k, prefix) {
+			return true
+		}
+	}
+	return false
+}
+
 func (c *checker) oneOf(key, value string, allowed ...string) bool {
 	for _, a := range allowed {
 		if a == value {

@@ -19,7 +19,7 @@ func (c *checker) checkReports() {
 		if i > 0 && d <= r.DelayWarnings[i-1] {
 			c.bad(key, fmt.Sprintf("is %s, not later than the one before (%s)", d, r.DelayWarnings[i-1]), "write them in increasing order")
 		}
-		if end := c.s.LongestRetry(); d >= end {
+		if end := c.s.LongestRetry(); d >= end && !c.anyUnread("retry[") {
 			c.warn(key, fmt.Sprintf("is %s, when mail has been given up already (after %s, by the [[retry]] rules)", d, end), "make it shorter, or remove it")
 		}
 	}

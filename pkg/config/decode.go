@@ -113,6 +113,8 @@ func (d *decoder) slice(n *node, v reflect.Value, path string) {
 	}
 	if !ofTables {
 		v.Set(reflect.MakeSlice(v.Type(), 0, len(n.list)))
+	} else if _, seen := d.sources[path]; !seen && n.kind == unstable.Array {
+		d.sources[path] = n.pos
 	}
 	for _, kid := range n.list {
 		at := fmt.Sprintf("%s[%d]", path, v.Len())

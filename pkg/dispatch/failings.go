@@ -48,6 +48,9 @@ const maxUser = 500
 // hostKeyOf is hostKey for a leaf: the router's credentials go before those of the
 // transport.
 func (d *Dispatcher) hostKeyOf(l *proto.Leaf, addr netip.AddrPort) failKey {
+	if len(l.Hosts) == 0 {
+		addr = netip.AddrPort{} // which one it is smtp-client knows, and tells behind the attempt
+	}
 	user := ""
 	if l.Credentials != nil {
 		user = l.Credentials.Username

@@ -140,7 +140,7 @@ func (d *Dispatcher) judgeHosts(f *flight, i int, tried []proto.HostTried) retry
 	decision := retry.Combine(list)
 	if decision.Over {
 		for _, k := range keys {
-			d.failings.change(k, func(st *failing) { st.state.GaveUp = d.now() })
+			d.failings.change(k, func(st *failing) { st.state.GiveUp(d.now()) })
 		}
 	}
 	return decision

@@ -93,7 +93,7 @@ root and runs as you; mtactl -C DIR init makes one.`,
 	root.PersistentFlags().StringVarP(&a.dir, "directory", "C", "", "work on the private instance under `DIR`")
 	root.AddCommand(
 		a.initCommand(), a.startCommand(), a.stopCommand(), a.reloadCommand(), a.statusCommand(),
-		a.checkCommand(), a.explainCommand(), a.lookupCommand(), a.rewriteCommand(), a.reportsCommand(), a.queueCommand(), a.mailboxesCommand(), a.tailCommand(), a.traceCommand(), a.historyCommand(), a.memoryCommand(),
+		a.checkCommand(), a.explainCommand(), a.lookupCommand(), a.rewriteCommand(), a.reportsCommand(), a.simulateCommand(), a.queueCommand(), a.mailboxesCommand(), a.tailCommand(), a.traceCommand(), a.historyCommand(), a.memoryCommand(),
 		a.orderingCommand(), a.limitCommand(), a.psCommand(), a.abortCommand(),
 		a.configCommand(), a.versionCommand(),
 	)

@@ -23,9 +23,16 @@ func (r Rules) Decide(subject Subject, s State, m Message, f Failure, now time.T
 	s = r.Fail(subject, s, f, now, dice)
 	d := r.Judge(subject, &s, m, now)
 	if d.Over {
-		s.GaveUp = now
+		s.GiveUp(now)
 	}
 	return s, d
+}
+
+// GiveUp notes that a message was given up; the first one counts.
+func (s *State) GiveUp(now time.Time) {
+	if s.GaveUp.IsZero() || s.GaveUp.After(now) {
+		s.GaveUp = now
+	}
 }
 
 // Judge says what becomes of a message by a state, behind an attempt of its own

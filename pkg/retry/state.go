@@ -14,7 +14,7 @@ type State struct {
 	Next      time.Time // when the next is due
 	Attempts  int       // in a row
 	Failure             // the last
-	GaveUp    time.Time // when the last message was given up for it; zero: none was
+	GaveUp    time.Time // when the first message was given up for it; zero: none was
 }
 
 // IsZero tells whether nothing is known.
