@@ -21,13 +21,14 @@ func TestWhatIsKnownOfAHostIsOfThoseWhoLogInAlike(t *testing.T) {
 		"ben":       {Transport: "smtp", Credentials: &proto.Credentials{Username: "ben", Password: "b"}},
 		"transport": {Transport: "office"},
 	} {
+		l.Hosts = []proto.Host{{Addr: at}}
 		k := r.d.hostKeyOf(&l, at)
 		if other, twice := seen[k]; twice {
 			t.Errorf("%s and %s share what is known of the host", what, other)
 		}
 		seen[k] = what
 	}
-	ann := proto.Leaf{Transport: "office", Credentials: &proto.Credentials{Username: "ann", Password: "new"}}
+	ann := proto.Leaf{Transport: "office", Hosts: []proto.Host{{Addr: at}}, Credentials: &proto.Credentials{Username: "ann", Password: "new"}}
 	if what := seen[r.d.hostKeyOf(&ann, at)]; what != "ann" {
 		t.Errorf("by another transport ann is %q", what)
 	}
