@@ -105,7 +105,10 @@ func TestReloadPutsANewConfigurationInForceForAll(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	text := bytes.Replace(before, []byte(`"mbox.test"]`), []byte(`"mbox.test", "more.test"]`), 1)
+	text := bytes.Replace(before, []byte(`"forward.test"]`), []byte(`"forward.test", "more.test"]`), 1)
+	if bytes.Equal(text, before) {
+		t.Fatal("the configuration has no list of local domains that ends as it should")
+	}
 	if err := os.WriteFile(s.etc("filbert.toml"), text, 0o644); err != nil {
 		t.Fatal(err)
 	}
