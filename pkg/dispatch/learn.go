@@ -137,6 +137,11 @@ func (d *Dispatcher) judgeHosts(f *flight, i int, tried []proto.HostTried) retry
 		keys = append(keys, k)
 		d.failings.waitsFor(k, f.env.ID)
 	}
+	if slices.ContainsFunc(tried, func(h proto.HostTried) bool { return h.Ready() }) {
+		// It has talked to us, and put the message off: no machine of which we know
+		// that it takes no mail.
+		list = append(list, d.rules.Load().JudgeAlone(f.subject(i, nil), retry.Failure{}, f.message(), d.now(), d.dice()))
+	}
 	decision := retry.Combine(list)
 	if decision.Over {
 		for _, k := range keys {
