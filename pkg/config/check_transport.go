@@ -23,6 +23,10 @@ var (
 
 var transportOptions = map[string][]string{
 	"connections_per_host": remoteDrivers,
+	"start_concurrency":    remoteDrivers,
+	"rate":                 remoteDrivers,
+	"back_off_replies":     remoteDrivers,
+	"back_off_pause":       remoteDrivers,
 	"max_recipients":       remoteDrivers,
 	"source_addresses":     remoteDrivers,
 	"helo":                 remoteDrivers,
@@ -121,6 +125,7 @@ func (c *checker) transportRewrites(key string, t *settings.Transport) {
 
 func (c *checker) remoteTransport(path string, t *settings.Transport) {
 	c.between(path+".connections_per_host", t.ConnectionsPerHost, 1, 100_000)
+	c.pace(path, t)
 	c.between(path+".max_recipients", t.MaxRecipients, 1, 100_000)
 	c.between(path+".connection_max_uses", t.ConnectionMaxUses, 1, 1_000_000)
 	c.between(path+".timeout_scale", t.TimeoutScale, 1, 1000)

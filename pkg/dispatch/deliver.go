@@ -88,12 +88,8 @@ func (d *Dispatcher) attemptJob(ctx context.Context, f *flight, j *job) {
 	if f.wasAborted() {
 		return // aborted says what became of it
 	}
-	if err := d.limits.take(ctx, j.transport, j.place); err != nil {
-		kind := outcome.Internal
-		if errors.Is(err, errBusy) {
-			kind = outcome.Busy
-		}
-		f.setAll(j, outcome.Defer(kind, statusBusy, "%v", err))
+	if err := d.takePlace(ctx, f, j); err != nil {
+		d.withoutPlace(f, j, err)
 		return
 	}
 	defer d.limits.give(j.transport, j.place)
@@ -137,6 +133,7 @@ func (d *Dispatcher) deliverRemote(ctx context.Context, f *flight, j *job) {
 		req.Recipients = append(req.Recipients, f.leaves[i].Recipient)
 	}
 	var done proto.RemoteDone
+	began := d.limits.now()
 	err := d.remote.Call(ctx, &req, &done, f.files()...)
 	if err == nil && len(done.Outcomes) != len(j.leaves) {
 		err = errIncomplete
@@ -145,6 +142,7 @@ func (d *Dispatcher) deliverRemote(ctx context.Context, f *flight, j *job) {
 		f.setAll(j, outcome.Defer(outcome.Internal, statusInternal, "%s", fmt.Sprintf("smtp-client did not answer: %v", err)))
 		return
 	}
+	d.learnPace(f, j, &done, began)
 	d.learnHosts(f, j, done.Tried)
 	for n, i := range j.leaves {
 		f.outcomes[i] = done.Outcomes[n]

@@ -21,6 +21,7 @@
 //	orders.go   the administrator's orders: what they keep, what goes elsewhere
 //	group.go    leaves of one next hop become one job (pure)
 //	limits.go   a place for each job, fair between destinations
+//	shape.go    no more of them than a destination likes (pkg/pace)
 //	lanes.go    which job is begun next (pure)
 //	deliver.go  the jobs, side by side, each with its outcome
 //	note.go     who is served while others are slow: filed at once

@@ -42,6 +42,9 @@ func (d *Dispatcher) learnHosts(f *flight, j *job, tried []proto.HostTried) {
 			d.succeeded(k, f.env.ID)
 			continue
 		}
+		if d.limits.throttled(j.transport, &h.Failure) {
+			continue // it takes mail, though less at a time
+		}
 		host := hostOf(f.leaves[first].Hosts, h)
 		fail := retry.FailureOf(&h.Failure)
 		subject := f.subject(first, &host)
@@ -89,6 +92,8 @@ func (d *Dispatcher) learn(f *flight, i int, remote bool, tried []proto.HostTrie
 	case fail.Own():
 		decision = d.rules.Load().JudgeAlone(f.subject(i, nil), fail, f.message(), d.now(), d.dice())
 		decision.Over = decision.Over && d.now().After(decision.GiveUp.Add(ownGrace))
+	case remote && d.limits.throttled(f.leaves[i].Transport, o):
+		decision = d.judgeThrottled(f, i)
 	case ofHost(o, tried):
 		decision = d.judgeHosts(f, i, tried)
 	case remote:
@@ -219,7 +224,7 @@ func (d *Dispatcher) due(f *flight, now time.Time) (next, giveUp int64) {
 		}
 		c := *f.courseOf(i)
 		switch {
-		case o.Kind == outcome.Busy:
+		case o.Kind == outcome.Busy && !c.putOff:
 			c.next = now.Add(busyPause).UnixMilli()
 		case o.Kind == outcome.Ordered: // qmgr knows how long the order lasts
 			c.next = now.Add(orderedPause).UnixMilli()

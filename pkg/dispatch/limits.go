@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"time"
 
+	"filbert/pkg/pace"
 	"filbert/pkg/settings"
 )
 
@@ -24,8 +26,10 @@ const (
 
 // limits hands out places: in all, for each transport, for each destination.
 // Who waits is served in order, within the destination; a destination at its
-// limit never holds up another.
+// limit never holds up another. How many places a remote destination has, and whether
+// any may be taken now, pkg/pace says (see shape.go).
 type limits struct {
+	now        func() time.Time
 	mu         sync.Mutex
 	total      int
 	waiting    int
@@ -35,11 +39,13 @@ type limits struct {
 	transports map[string]*transportPlaces
 	dests      map[destKey]*destPlaces
 	ready      []*destPlaces // have waiters and were stopped by a wider limit, in turn
+	sweepAt    int           // destinations at which those that rest are forgotten
 }
 
 type transportPlaces struct {
 	used, max int
-	local     bool // deliveries on this machine
+	local     bool         // deliveries on this machine
+	pace      *pace.Policy // nil: deliveries on this machine
 }
 
 type destKey struct{ transport, place string }
@@ -47,12 +53,27 @@ type destKey struct{ transport, place string }
 type destPlaces struct {
 	key     destKey
 	used    int
-	waiting []chan struct{}
+	waiting []*turn
 	queued  bool // is in limits.ready
+	pace    pace.State
+}
+
+// turn is one who waits for a place.
+type turn struct {
+	come chan struct{} // closed when it has one, or when held is set
+	held *heldError    // there will be none for now
+	who  urgency
+}
+
+func (t *turn) result() error {
+	if t.held != nil {
+		return t.held
+	}
+	return nil
 }
 
 func newLimits(s *settings.Settings) *limits {
-	l := &limits{transports: map[string]*transportPlaces{}, dests: map[destKey]*destPlaces{}}
+	l := &limits{now: time.Now, transports: map[string]*transportPlaces{}, dests: map[destKey]*destPlaces{}, sweepAt: leastSweep}
 	l.apply(s)
 	return l
 }
@@ -68,7 +89,7 @@ func (l *limits) apply(s *settings.Settings) {
 			p = &transportPlaces{}
 			l.transports[name] = p
 		}
-		p.max = t.Concurrency
+		p.max, p.pace = t.Concurrency, paceOf(&t, l.perDest)
 	}
 	for _, d := range l.dests {
 		l.markReady(d)
@@ -76,11 +97,16 @@ func (l *limits) apply(s *settings.Settings) {
 	l.wakeLocked()
 }
 
-// take waits for a place, or says errBusy at once when too many wait already.
-// give must follow.
-func (l *limits) take(ctx context.Context, transport, place string) error {
+// take waits for a place, or says at once errBusy when too many wait already, or
+// heldError when there is none for now, for whom this counts. give must follow.
+func (l *limits) take(ctx context.Context, transport, place string, who urgency) error {
 	l.mu.Lock()
 	d := l.dest(destKey{transport, place})
+	if held := l.heldLocked(d, who); held != nil {
+		l.forgetLocked(d)
+		l.mu.Unlock()
+		return held
+	}
 	if len(d.waiting) == 0 && l.roomLocked(d) {
 		l.occupyLocked(d)
 		l.mu.Unlock()
@@ -90,33 +116,35 @@ func (l *limits) take(ctx context.Context, transport, place string) error {
 		l.mu.Unlock()
 		return errBusy
 	}
-	turn := make(chan struct{})
-	d.waiting = append(d.waiting, turn)
+	t := &turn{come: make(chan struct{}), who: who}
+	d.waiting = append(d.waiting, t)
 	l.waiting++
 	l.markReady(d)
 	l.mu.Unlock()
 
 	select {
-	case <-turn:
-		return nil
+	case <-t.come:
+		return t.result()
 	case <-ctx.Done():
-		return l.abandon(d, turn, ctx.Err())
+		return l.abandon(d, t, ctx.Err())
 	}
 }
 
 // abandon leaves the queue; a place given meanwhile is handed on.
-func (l *limits) abandon(d *destPlaces, turn chan struct{}, err error) error {
+func (l *limits) abandon(d *destPlaces, t *turn, err error) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for i, w := range d.waiting {
-		if w == turn {
+		if w == t {
 			d.waiting = append(d.waiting[:i], d.waiting[i+1:]...)
 			l.waiting--
 			l.forgetLocked(d)
 			return err
 		}
 	}
-	l.releaseLocked(d)
+	if t.held == nil {
+		l.releaseLocked(d)
+	}
 	return err
 }
 
@@ -144,8 +172,10 @@ func (l *limits) wakeLocked() {
 	for stuck := 0; stuck < len(l.ready) && l.total < l.maxTotal; {
 		d := l.ready[0]
 		l.ready = l.ready[1:]
-		if len(d.waiting) == 0 || d.used >= l.perDest {
+		l.sendAwayLocked(d)
+		if len(d.waiting) == 0 || d.used >= l.widthLocked(d) {
 			d.queued = false // comes back when it has a waiter and a place is returned
+			l.forgetLocked(d)
 			continue
 		}
 		l.ready = append(l.ready, d)
@@ -154,11 +184,11 @@ func (l *limits) wakeLocked() {
 			continue
 		}
 		stuck = 0
-		turn := d.waiting[0]
+		next := d.waiting[0]
 		d.waiting = d.waiting[1:]
 		l.waiting--
 		l.occupyLocked(d)
-		close(turn)
+		close(next.come)
 	}
 }
 
@@ -195,7 +225,7 @@ func (l *limits) markReady(d *destPlaces) {
 }
 
 func (l *limits) roomLocked(d *destPlaces) bool {
-	if l.total >= l.maxTotal || d.used >= l.perDest {
+	if l.total >= l.maxTotal || d.used >= l.widthLocked(d) {
 		return false
 	}
 	t := l.transports[d.key.transport]
@@ -210,12 +240,16 @@ func (l *limits) occupyLocked(d *destPlaces) {
 	l.total++
 	if t := l.transports[d.key.transport]; t != nil {
 		t.used++
+		if t.pace != nil {
+			d.pace.Begin(t.pace, l.now())
+		}
 	}
 }
 
 func (l *limits) dest(key destKey) *destPlaces {
 	d := l.dests[key]
 	if d == nil {
+		l.sweepLocked()
 		d = &destPlaces{key: key}
 		l.dests[key] = d
 	}
@@ -223,7 +257,9 @@ func (l *limits) dest(key destKey) *destPlaces {
 }
 
 func (l *limits) forgetLocked(d *destPlaces) {
-	if d.used == 0 && len(d.waiting) == 0 {
+	if d.idle() && l.restedLocked(d) {
 		delete(l.dests, d.key)
 	}
 }
+
+func (d *destPlaces) idle() bool { return d.used == 0 && len(d.waiting) == 0 && !d.queued }

@@ -22,7 +22,7 @@ func taken(t *testing.T, l *limits, transport, dest string) bool {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	// A place that is free is given even to one who would not wait.
-	return l.take(ctx, transport, dest) == nil
+	return l.take(ctx, transport, dest, usual) == nil
 }
 
 func TestDestinationAtItsLimitHoldsUpNoOther(t *testing.T) {
@@ -60,7 +60,7 @@ func TestPlacesGoRoundBetweenDestinations(t *testing.T) {
 		got := make(chan string, 6)
 		for _, dest := range []string{"big", "big", "big", "small"} {
 			go func() {
-				if l.take(context.Background(), "smtp", dest) == nil {
+				if l.take(context.Background(), "smtp", dest, usual) == nil {
 					got <- dest
 					l.give("smtp", dest)
 				}
@@ -84,10 +84,10 @@ func TestTooManyWaitersIsBusyAtOnce(t *testing.T) {
 		}
 		ctx, cancel := context.WithCancel(context.Background())
 		for range maxWaiting {
-			go func() { _ = l.take(ctx, "smtp", "d") }()
+			go func() { _ = l.take(ctx, "smtp", "d", usual) }()
 		}
 		synctest.Wait()
-		if err := l.take(context.Background(), "smtp", "d"); !errors.Is(err, errBusy) {
+		if err := l.take(context.Background(), "smtp", "d", usual); !errors.Is(err, errBusy) {
 			t.Errorf("got %v, want errBusy", err)
 		}
 		cancel()
@@ -106,7 +106,7 @@ func TestSlowDestinationsShareTheWaitingRoom(t *testing.T) {
 		for i, want := range []int{maxWaiting, crowded - maxWaiting, fairWaiting, fairWaiting} {
 			dest := string(rune('a' + i))
 			for range maxWaiting {
-				go func() { _ = l.take(ctx, "smtp", dest) }()
+				go func() { _ = l.take(ctx, "smtp", dest, usual) }()
 			}
 			synctest.Wait()
 			if n := len(l.dests[destKey{"smtp", dest}].waiting); n != want {
@@ -129,7 +129,7 @@ func TestAbandonedWaitGivesItsPlaceBack(t *testing.T) {
 		}
 		ctx, cancel := context.WithCancel(context.Background())
 		gone := make(chan error, 1)
-		go func() { gone <- l.take(ctx, "smtp", "d") }()
+		go func() { gone <- l.take(ctx, "smtp", "d", usual) }()
 		synctest.Wait()
 		cancel()
 		if err := <-gone; !errors.Is(err, context.Canceled) {
@@ -153,10 +153,11 @@ func TestRaisedLimitWakesWhoWaits(t *testing.T) {
 			t.Fatal("no place")
 		}
 		got := make(chan error, 1)
-		go func() { got <- l.take(context.Background(), "smtp", "d") }()
+		go func() { got <- l.take(context.Background(), "smtp", "d", usual) }()
 		synctest.Wait()
 		s := settings.Default()
 		s.Limits.Deliveries, s.Limits.PerDestination = 5, 2
+		s.Transports = map[string]settings.Transport{"smtp": {Driver: "smtp"}}
 		l.apply(s)
 		synctest.Wait()
 		select {

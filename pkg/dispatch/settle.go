@@ -274,14 +274,15 @@ func (f *flight) anyWaiting() bool { return f.countWaiting() > 0 }
 // anyFinished tells whether a recipient was served, or reported on, for good.
 func (f *flight) anyFinished() bool { return f.countWaiting() < len(f.outcomes) }
 
-// allBusy tells whether our own limits alone stood in the way.
+// allBusy tells whether our own limits alone stood in the way, and nothing is known of
+// when they will not.
 func (f *flight) allBusy() bool {
 	for i := range f.outcomes {
 		if f.outcomes[i].Kind != outcome.Busy {
 			return false
 		}
 	}
-	return true
+	return !f.allPutOff()
 }
 
 func (f *flight) countWaiting() int {
@@ -331,6 +332,7 @@ func (d *Dispatcher) summary(f *flight, waiting int, now time.Time) proto.Summar
 	s := proto.Summary{
 		ID: f.env.ID, Arrived: f.env.Arrived.Unix(), LastAttempt: now.Unix(), Attempts: uint32(f.attempt),
 		Size: f.env.Size, Bounce: f.env.Sender.IsNull(), Waiting: uint32(waiting), Busy: true, Owner: proto.OwnerOf(f.env),
+		Sender: proto.ShareOf(f.env),
 	}
 	for i := range f.outcomes {
 		if !f.outcomes[i].Temporary() {
@@ -342,7 +344,7 @@ func (d *Dispatcher) summary(f *flight, waiting int, now time.Time) proto.Summar
 				s.NextHop = f.leaves[i].Recipient.Address.Domain()
 			}
 		}
-		s.Busy = s.Busy && f.outcomes[i].Kind == outcome.Busy
+		s.Busy = s.Busy && f.outcomes[i].Kind == outcome.Busy && !f.isPutOff(i)
 	}
 	var giveUp int64
 	s.Due, giveUp = d.due(f, d.now())

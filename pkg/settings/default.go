@@ -93,6 +93,8 @@ const ConsultTimeout = Duration(10 * time.Second)
 // Complete fills a transport's unset values with its driver's defaults.
 func (t Transport) Complete() Transport {
 	setInt(&t.ConnectionsPerHost, 20)
+	setInt(&t.StartConcurrency, 5)
+	setDuration(&t.BackOffPause, 5*time.Minute)
 	setInt(&t.MaxRecipients, 100)
 	setInt(&t.ConnectionMaxUses, 1000)
 	setInt(&t.TimeoutScale, 100)
