@@ -1,6 +1,8 @@
 package proto
 
 import (
+	"hash/fnv"
+
 	"filbert/pkg/envelope"
 	"filbert/pkg/queueid"
 	"filbert/pkg/wire"
@@ -45,6 +47,19 @@ type Summary struct {
 	// there is no more, Unix seconds; 0 = not known: qmgr goes by the rules alone.
 	Due    int64
 	GiveUp int64
+	// Sender is whose mail it is for taking turns.
+	Sender SenderShare
+}
+
+// SenderShare stands for a sender where senders take turns: a number made of the address,
+// which is not his alone.
+type SenderShare uint32
+
+// ShareOf is the share of the sender of a message.
+func ShareOf(env *envelope.Envelope) SenderShare {
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(env.Sender.String())) // it never fails
+	return SenderShare(h.Sum32())
 }
 
 // Owner is a user id and one; 0 is nobody, so that what was forgotten belongs to
@@ -79,6 +94,7 @@ func (s *Summary) EncodeTo(e *wire.Encoder) {
 	e.U32(uint32(s.Owner))
 	e.I64(s.Due)
 	e.I64(s.GiveUp)
+	e.U32(uint32(s.Sender))
 }
 
 // DecodeFrom reads it.
@@ -97,6 +113,7 @@ func (s *Summary) DecodeFrom(d *wire.Decoder) {
 	s.Owner = Owner(d.U32())
 	s.Due = d.I64()
 	s.GiveUp = d.I64()
+	s.Sender = SenderShare(d.U32())
 }
 
 // Kind is KindFiled.

@@ -146,7 +146,7 @@ func (q *Manager) beginCancel(id queueid.ID, c *cancelling) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	_, already := q.cancels[id]
-	c.e = q.sched.byID[id]
+	c.e = q.sched.all.get(id)
 	if already || len(q.cancels) >= maxCancels || c.e == nil {
 		return false
 	}

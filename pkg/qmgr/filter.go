@@ -98,7 +98,7 @@ func compile(q *proto.QueueFilter) (*filter, error) {
 
 // entry is the part that memory answers.
 func (f *filter) entry(e *entry, now time.Time) bool {
-	age := now.Sub(time.Unix(e.arrived, 0))
+	age := now.Sub(e.arrived.time())
 	switch {
 	case f.older != 0 && age < f.older, f.younger != 0 && age > f.younger:
 		return false

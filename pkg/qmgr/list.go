@@ -5,8 +5,8 @@ import (
 	"errors"
 	"io"
 	"io/fs"
+	"iter"
 	"net/http"
-	"slices"
 	"time"
 
 	"filbert/pkg/ledger"
@@ -28,7 +28,7 @@ func (q *Manager) list(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "application/x-ndjson")
 	out := json.NewEncoder(w)
 	sent := 0
-	for _, id := range q.ids() {
+	for id := range q.each() {
 		if f.limit > 0 && sent >= f.limit {
 			return
 		}
@@ -52,24 +52,48 @@ func flush(w http.ResponseWriter) {
 	}
 }
 
-// ids is every message in the schedule, oldest first.
-func (q *Manager) ids() []queueid.ID {
-	q.mu.Lock()
-	ids := make([]queueid.ID, 0, len(q.sched.byID))
-	for id := range q.sched.byID {
-		ids = append(ids, id)
+// pageSize is how many ids are taken at a time: while a list is written nobody waits for
+// it, and its memory does not grow with the queue.
+const pageSize = 256
+
+// each tells the messages of the schedule, oldest first, up to the newest that there is
+// at the beginning, so that a list of a queue that grows comes to an end.
+func (q *Manager) each() iter.Seq[queueid.ID] {
+	return func(yield func(queueid.ID) bool) {
+		var last queueid.ID
+		page := make([]queueid.ID, 0, pageSize)
+		q.mu.Lock()
+		newest := q.sched.all.newest()
+		q.mu.Unlock()
+		for last < newest {
+			page = page[:0]
+			q.mu.Lock()
+			for e := range q.sched.all.after(last) {
+				if e.id > newest || len(page) == pageSize {
+					break
+				}
+				page = append(page, e.id)
+			}
+			q.mu.Unlock()
+			if len(page) == 0 {
+				return
+			}
+			for _, id := range page {
+				if !yield(id) {
+					return
+				}
+			}
+			last = page[len(page)-1]
+		}
 	}
-	q.mu.Unlock()
-	slices.Sort(ids)
-	return ids
 }
 
 // item describes a message if the filter chooses it. What can be told from
 // memory is looked at before the files are.
 func (q *Manager) item(id queueid.ID, f *filter) *proto.QueueItem {
 	q.mu.Lock()
-	e, ok := q.sched.byID[id]
-	if !ok || !f.entry(e, q.now()) {
+	e := q.sched.all.get(id)
+	if e == nil || !f.entry(e, q.now()) {
 		q.mu.Unlock()
 		return nil
 	}
@@ -160,7 +184,7 @@ func (q *Manager) show(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	if e.giveUp != 0 {
-		out.GiveUpAt = timePointer(time.Unix(e.giveUp, 0).UTC())
+		out.GiveUpAt = timePointer(e.giveUp.time().UTC())
 	}
 	admin.Answer(w, http.StatusOK, &out)
 }
@@ -199,7 +223,8 @@ func (q *Manager) find(w http.ResponseWriter, r *http.Request) (*entry, *stored,
 		return nil, nil, false
 	}
 	q.mu.Lock()
-	e, ok := q.sched.byID[id]
+	e := q.sched.all.get(id)
+	ok := e != nil
 	var copied entry
 	if ok {
 		copied = *e

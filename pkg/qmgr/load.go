@@ -81,8 +81,7 @@ func (q *Manager) loadAll(ctx context.Context) (whole bool) {
 func (q *Manager) known(id queueid.ID) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	_, known := q.sched.byID[id]
-	return known
+	return q.sched.all.get(id) != nil
 }
 
 // loadOne schedules a message that was found.
@@ -118,7 +117,7 @@ func (q *Manager) loadOne(queue spool.Queue, id queueid.ID) error {
 func (q *Manager) add(queue spool.Queue, s *proto.Summary, book *ledger.Ledger) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if _, known := q.sched.byID[s.ID]; known {
+	if q.sched.all.get(s.ID) != nil {
 		return
 	}
 	var e *entry
@@ -176,6 +175,7 @@ func (m *stored) summary() proto.Summary {
 	s := proto.Summary{
 		ID: m.env.ID, Arrived: m.env.Arrived.Unix(), Attempts: uint32(m.book.Attempts),
 		Size: m.env.Size, Bounce: m.env.Sender.IsNull(), Owner: proto.OwnerOf(m.env),
+		Sender: proto.ShareOf(m.env),
 	}
 	if !m.book.LastAttempt.IsZero() {
 		s.LastAttempt = m.book.LastAttempt.Unix()

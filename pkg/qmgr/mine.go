@@ -97,13 +97,18 @@ func (q *Manager) listMine(w http.ResponseWriter, r *http.Request) {
 		admin.Fail(w, http.StatusForbidden, "only administrators see everybody's mail", "")
 		return
 	}
-	ids := q.mineIDs(proto.OwnerUID(admin.Peer(r).UID))
+	var ids []queueid.ID
+	more := 0
 	if all {
-		ids = q.ids()
+		ids, more = q.firstIDs(proto.MineMaxItems)
+	} else {
+		ids = q.mineIDs(proto.OwnerUID(admin.Peer(r).UID))
+		more = max(0, len(ids)-proto.MineMaxItems)
+		ids = ids[:len(ids)-more]
 	}
 	w.Header().Set("Content-Type", "application/x-ndjson")
 	out := json.NewEncoder(w)
-	for _, id := range ids[:min(len(ids), proto.MineMaxItems)] {
+	for _, id := range ids {
 		e, ok := q.mineEntry(r, id)
 		if !ok {
 			continue
@@ -112,9 +117,22 @@ func (q *Manager) listMine(w http.ResponseWriter, r *http.Request) {
 			return // the reader has gone
 		}
 	}
-	if more := len(ids) - proto.MineMaxItems; more > 0 {
+	if more > 0 {
 		_ = out.Encode(&proto.MineItem{More: more, Recipients: []proto.MineRecipient{}})
 	}
+}
+
+// firstIDs is the n oldest messages, and how many there are beside them.
+func (q *Manager) firstIDs(n int) (ids []queueid.ID, more int) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for e := range q.sched.all.after(0) {
+		if len(ids) == n {
+			break
+		}
+		ids = append(ids, e.id)
+	}
+	return ids, q.sched.all.n - len(ids)
 }
 
 // mineIDs is the messages of an owner, oldest first.
@@ -138,8 +156,8 @@ func (q *Manager) mineEntry(r *http.Request, id queueid.ID) (entry, bool) {
 	everybody := q.admit(peer)
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	e, ok := q.sched.byID[id]
-	if !ok || !everybody && e.owner != proto.OwnerUID(peer.UID) {
+	e := q.sched.all.get(id)
+	if e == nil || !everybody && e.owner != proto.OwnerUID(peer.UID) {
 		return entry{}, false
 	}
 	return *e, true
@@ -248,7 +266,7 @@ func (s *story) item() *proto.MineItem {
 		item.NextAttempt = timePointer(time.UnixMilli(s.e.due).UTC())
 	}
 	if s.e.giveUp > 0 && s.e.state != held {
-		item.GiveUpAt = timePointer(time.Unix(s.e.giveUp, 0).UTC())
+		item.GiveUpAt = timePointer(s.e.giveUp.time().UTC())
 	}
 	item.Recipients, item.MoreRecipients = atMost(s.waiting())
 	return item

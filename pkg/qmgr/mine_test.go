@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -241,13 +242,13 @@ func TestCancelledRecipientsAreDroppedAndTheOthersWait(t *testing.T) {
 	r.say = r.drops
 	r.own(mine, me(), outcome.Refused, "a@far.test", "b@far.test")
 	c := r.people(false)
-	due := r.q.sched.byID[mine].due
+	due := r.q.sched.all.get(mine).due
 	var res proto.MineCancelled
 	code, body := r.ask(c, "POST", "/v1/mine/cancel", `{"id":"`+mine.String()+`","recipients":["A@far.test"]}`, &res)
 	if code != 200 || res.State != "partly" || len(res.Cancelled) != 1 || res.Said != "Cancelled for 1 recipient; the others still wait." {
 		t.Fatalf("%d %s", code, body)
 	}
-	e := r.q.sched.byID[mine]
+	e := r.q.sched.all.get(mine)
 	if e == nil || e.state != waiting || e.due != due || e.waiting != 1 || len(r.q.cancels) != 0 {
 		t.Fatalf("entry %+v", e)
 	}
@@ -261,7 +262,7 @@ func TestCancelledRecipientsAreDroppedAndTheOthersWait(t *testing.T) {
 		t.Errorf("cancelled twice: %+v", res)
 	}
 	r.ask(c, "POST", "/v1/mine/cancel", `{"id":"`+mine.String()+`"}`, &res)
-	if res.State != "cancelled" || r.q.sched.byID[mine] != nil || len(r.q.sched.owned) != 0 {
+	if res.State != "cancelled" || r.q.sched.all.get(mine) != nil || len(r.q.sched.owned) != 0 {
 		t.Errorf("%+v; owned %v", res, r.q.sched.owned)
 	}
 	if d := r.dues[0]; d.Action != proto.DueDrop || d.Reason != fmt.Sprintf("uid %d", os.Getuid()) || len(d.Recipients) != 1 {
@@ -330,7 +331,7 @@ func TestAttemptThatEndsTheMessageLeavesNothingToCancel(t *testing.T) {
 	r.own(mine, me(), outcome.Refused, "a@far.test")
 	c := r.people(false)
 	r.q.mu.Lock()
-	e := r.q.sched.byID[mine]
+	e := r.q.sched.all.get(mine)
 	e.state = active
 	r.q.mu.Unlock()
 	got := make(chan proto.MineCancelled, 1)
@@ -419,7 +420,7 @@ func TestOwnersAreForgottenWithTheirMail(t *testing.T) {
 	if n := len(r.q.sched.owned[proto.OwnerUID(uint32(me()))]); n != 10 {
 		t.Fatalf("%d owned", n)
 	}
-	for _, e := range r.q.sched.byID {
+	for _, e := range slices.Collect(r.q.sched.all.after(0)) {
 		r.q.sched.drop(e)
 	}
 	if len(r.q.sched.owned) != 0 {

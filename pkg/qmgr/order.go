@@ -151,7 +151,7 @@ func (q *Manager) choose(req *proto.QueueOrder) ([]queueid.ID, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, id := range q.ids() {
+	for id := range q.each() {
 		if f.limit > 0 && len(ids) >= f.limit {
 			break
 		}
@@ -164,8 +164,8 @@ func (q *Manager) choose(req *proto.QueueOrder) ([]queueid.ID, error) {
 
 func (q *Manager) chosen(id queueid.ID, f *filter) bool {
 	q.mu.Lock()
-	e, ok := q.sched.byID[id]
-	ok = ok && f.entry(e, q.now())
+	e := q.sched.all.get(id)
+	ok := e != nil && f.entry(e, q.now())
 	var queue spool.Queue
 	if ok {
 		queue = e.queue()
@@ -182,8 +182,8 @@ func (q *Manager) chosen(id queueid.ID, f *filter) bool {
 // and leaves the message where it then belongs.
 func (q *Manager) doOne(ctx context.Context, o order, id queueid.ID, by author) error {
 	q.mu.Lock()
-	e, ok := q.sched.byID[id]
-	if !ok {
+	e := q.sched.all.get(id)
+	if e == nil {
 		q.mu.Unlock()
 		return errGone
 	}
@@ -200,7 +200,7 @@ func (q *Manager) doOne(ctx context.Context, o order, id queueid.ID, by author) 
 func (q *Manager) lock(e *entry) (was state, err error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.sched.byID[e.id] != e {
+	if q.sched.all.get(e.id) != e {
 		return 0, errGone
 	}
 	if e.state == active || e.state == busy {

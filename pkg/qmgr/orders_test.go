@@ -145,7 +145,7 @@ func TestWhatAnOrderKeepsIsDueWhenItIsCancelled(t *testing.T) {
 	other := r.give(proto.OrderRequest{Kind: proto.OrderHold, Target: "y.example"})
 	r.ordered(1, o.Number)
 	r.q.loadAll(t.Context())
-	due := func() time.Duration { return time.UnixMilli(r.q.sched.byID[1].due).Sub(noon) }
+	due := func() time.Duration { return time.UnixMilli(r.q.sched.all.get(1).due).Sub(noon) }
 	if due() != orderRecheck {
 		t.Errorf("due in %v while the order stands", due())
 	}
@@ -162,14 +162,14 @@ func TestWhatAnOrderKeepsIsDueWhenItExpires(t *testing.T) {
 	o := r.give(proto.OrderRequest{Kind: proto.OrderHold, Target: "x.example", For: "1h"})
 	r.ordered(1, o.Number)
 	r.q.loadAll(t.Context())
-	if due := time.UnixMilli(r.q.sched.byID[1].due); !due.Equal(o.Until) {
+	if due := time.UnixMilli(r.q.sched.all.get(1).due); !due.Equal(o.Until) {
 		t.Errorf("due at %v, not at the end of the order", due)
 	}
 	r.now = noon.Add(time.Hour)
 	if next := r.q.expireOrders(); !next.IsZero() || len(r.q.inForce()) != 0 || len(r.restarted().book.list) != 0 {
 		t.Errorf("next end %v, in force %v", next, r.q.inForce())
 	}
-	if e := r.q.sched.byID[1]; e.due > r.now.UnixMilli() || len(r.q.waits) != 0 {
+	if e := r.q.sched.all.get(1); e.due > r.now.UnixMilli() || len(r.q.waits) != 0 {
 		t.Errorf("due %v", time.UnixMilli(e.due))
 	}
 }
@@ -178,7 +178,7 @@ func TestWhatAnOrderKeptIsDueAfterARestartWithoutIt(t *testing.T) {
 	r := ordersRig(t)
 	r.ordered(1, 7)
 	r.q.loadAll(t.Context())
-	if e := r.q.sched.byID[1]; e.due != noon.UnixMilli() {
+	if e := r.q.sched.all.get(1); e.due != noon.UnixMilli() {
 		t.Errorf("due %v", time.UnixMilli(e.due))
 	}
 }
@@ -231,7 +231,7 @@ func TestHoldForATimeEndsByItselfAfterARestartToo(t *testing.T) {
 	r.now = noon.Add(time.Hour)
 	r.q.releaseExpiredHolds(t.Context())
 	r.q.wg.Wait()
-	if e := r.q.sched.byID[1]; e == nil || e.state != waiting {
+	if e := r.q.sched.all.get(1); e == nil || e.state != waiting {
 		t.Errorf("entry %+v", e)
 	}
 }

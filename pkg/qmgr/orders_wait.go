@@ -50,7 +50,7 @@ func (q *Manager) releaseFor(ended map[uint64]bool) {
 			continue
 		}
 		delete(q.waits, id)
-		if e := q.sched.byID[id]; e != nil && e.state == waiting {
+		if e := q.sched.all.get(id); e != nil && e.state == waiting {
 			q.sched.retryNow(e, now)
 		}
 	}

@@ -44,6 +44,14 @@ type rig struct {
 
 func newRig(t *testing.T) *rig {
 	t.Helper()
+	r := newRigFor(t)
+	r.t = t
+	return r
+}
+
+// newRigFor is one for a benchmark, too.
+func newRigFor(t testing.TB) *rig {
+	t.Helper()
 	fs, err := durable.Open(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
@@ -52,7 +60,7 @@ func newRig(t *testing.T) *rig {
 	if err := spool.Prepare(fs); err != nil {
 		t.Fatal(err)
 	}
-	r := &rig{t: t, now: noon}
+	r := &rig{now: noon}
 	r.say = r.obey
 	q := New()
 	q.now = func() time.Time {
@@ -183,14 +191,14 @@ func TestScheduleIsRebuiltFromTheSpool(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.q.loadAll(t.Context())
-	e := r.q.sched.byID[1]
+	e := r.q.sched.all.get(1)
 	if e == nil || e.state != waiting || e.attempts != 1 || e.waiting != 1 {
 		t.Fatalf("entry %+v", e)
 	}
 	if wait := time.UnixMilli(e.due).Sub(noon); wait < 5*time.Minute || wait > 6*time.Minute {
 		t.Errorf("due in %v, want about 5 minutes", wait)
 	}
-	if h := r.q.sched.byID[2]; h == nil || h.state != held || h.slot >= 0 {
+	if h := r.q.sched.all.get(2); h == nil || h.state != held || h.slot >= 0 {
 		t.Errorf("held entry %+v", h)
 	}
 }
@@ -211,7 +219,7 @@ func TestNothingIsTriedBeforeItIsDue(t *testing.T) {
 	if len(r.dues) != 1 || r.dues[0].Action != proto.DueAttempt {
 		t.Errorf("attempts %+v", r.dues)
 	}
-	if r.q.sched.byID[1] != nil {
+	if r.q.sched.all.get(1) != nil {
 		t.Error("a message that is gone is still scheduled")
 	}
 }
@@ -347,7 +355,7 @@ func TestOrderThatNobodyWaitsForKeepsTheMessageLocked(t *testing.T) {
 		return nil
 	})
 	ctx, leave := context.WithCancel(t.Context())
-	e := r.q.sched.byID[1]
+	e := r.q.sched.all.get(1)
 	left := make(chan error, 1)
 	go func() { left <- r.q.orderBounce(ctx, e, author{}) }()
 	<-asked
@@ -385,7 +393,7 @@ func TestHoldSurvivesARestart(t *testing.T) {
 	r.order("hold", proto.QueueOrder{IDs: []string{queueid.ID(1).String()}, Reason: "why"})
 	r.q.sched = newSchedule(settings.Default())
 	r.q.loadAll(t.Context())
-	if e := r.q.sched.byID[1]; e == nil || e.state != held {
+	if e := r.q.sched.all.get(1); e == nil || e.state != held {
 		t.Errorf("after a restart: %+v", e)
 	}
 }
@@ -458,7 +466,7 @@ func TestDamagedHeldMessageIsSetAside(t *testing.T) {
 	}
 	r.q.mended.Store(true)
 	r.q.loadAll(t.Context())
-	if len(r.q.sched.byID) != 0 {
+	if r.q.sched.all.n != 0 {
 		t.Error("a damaged message is scheduled")
 	}
 	if _, err := r.q.fs.Stat(spool.CorruptName(spool.Hold, id)); err != nil {
@@ -531,10 +539,10 @@ func TestMessageThatWaitsForAPlaceCanBeHeldAndRetried(t *testing.T) {
 	if e, _ := s.next(now); e != nil {
 		t.Fatal("a second place")
 	}
-	s.unqueue(s.byID[2])
-	s.byID[2].state = held
-	s.retryNow(s.byID[3], now)
-	s.drop(s.byID[4])
+	s.unqueue(s.all.get(2))
+	s.all.get(2).state = held
+	s.retryNow(s.all.get(3), now)
+	s.drop(s.all.get(4))
 	if e, _ := s.next(now); e != nil {
 		t.Fatal("asking for it makes no place")
 	}
@@ -560,7 +568,7 @@ func TestClockThatIsSetBackDelaysNothing(t *testing.T) {
 	if wait := at.Sub(back); wait < 4*time.Minute || wait > 6*time.Minute {
 		t.Errorf("due in %v, want about 5 minutes", wait)
 	}
-	if s.clock(back.Add(-time.Second)); s.byID[1].due != at.UnixMilli() {
+	if s.clock(back.Add(-time.Second)); s.all.get(1).due != at.UnixMilli() {
 		t.Error("a second is no jump")
 	}
 }

@@ -36,7 +36,7 @@ func (q *Manager) handleUp(_ context.Context, call *ipc.Call) {
 // release makes entries due that wait for longer.
 func (q *schedule) release(m *proto.Up, now int64) {
 	for _, id := range m.IDs {
-		q.bringForward(q.byID[id], now)
+		q.bringForward(q.all.get(id), now)
 	}
 	if len(m.NextHops) == 0 {
 		return
@@ -45,7 +45,7 @@ func (q *schedule) release(m *proto.Up, now int64) {
 	for _, hop := range m.NextHops {
 		up[hop] = true
 	}
-	for _, e := range q.byID {
+	for e := range q.all.after(0) {
 		if up[e.nextHop] {
 			q.bringForward(e, now)
 		}

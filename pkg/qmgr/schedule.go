@@ -20,31 +20,38 @@ const (
 	busy    state = 4 // an order is being carried out on its files
 )
 
-// entry is what is kept of a message: about 150 bytes, and its place in the map.
+// entry is what is kept of a message: 80 bytes, about 12 in the index and 8 in the heap.
+// One that was dropped is not used again, as an order may still have it in hand.
 type entry struct {
 	id       queueid.ID
 	due      int64 // Unix milliseconds
-	arrived  int64 // Unix seconds
-	last     int64 // last attempt, Unix seconds; 0 = none
-	giveUp   int64 // Unix seconds
 	size     int64
-	nextHop  string // interned
-	attempts uint32
-	waiting  uint32 // recipients
-	slot     int32  // place in the heap, -1 outside
-	warned   uint8  // delay warnings sent
+	nextHop  string  // interned
+	arrived  seconds //
+	giveUp   seconds // 0 = not known
+	waiting  uint32  // recipients
+	slot     int32   // place in the heap, -1 outside
+	owner    proto.Owner
+	sender   proto.SenderShare
+	attempts uint16
+	warned   uint8 // delay warnings sent
 	state    state
 	report   bool
 	now      bool // the next attempt is by an administrator's order
-	parked   bool // due, and waits for a place of its next hop
-	busy     bool // put back by our own limits
-	owner    proto.Owner
+	parked   bool // due, and waits in a lane for its turn
 }
+
+// seconds is Unix time in half the room, good until 2106.
+type seconds uint32
+
+func secondsOf(unix int64) seconds { return seconds(min(max(unix, 0), 1<<32-1)) }
+
+func (s seconds) time() time.Time { return time.Unix(int64(s), 0) }
 
 // schedule is all messages and the order in which they are due. It is pure:
 // the caller brings the time and the dice, and holds a lock.
 type schedule struct {
-	byID  map[queueid.ID]*entry
+	all   index
 	queue dueQueue
 	names map[string]string
 	rules retry.Rules
@@ -54,17 +61,14 @@ type schedule struct {
 	// One next hop has at most perHop attempts under way, so that a slow one
 	// leaves room for the others.
 	perHop int
-	under  map[string]int
-	parked map[string][]*entry                 // those that wait for a place, and some that no longer do
+	lanes  lanes                               // what is due
 	owned  map[proto.Owner]map[*entry]struct{} // the mail of users of this machine
 }
 
 func newSchedule(s *settings.Settings) *schedule {
 	q := &schedule{
-		byID:   map[queueid.ID]*entry{},
-		names:  map[string]string{},
-		under:  map[string]int{},
-		parked: map[string][]*entry{},
+		names: map[string]string{},
+		lanes: lanes{byHop: map[string]*lane{}},
 	}
 	q.apply(s)
 	return q
@@ -82,7 +86,9 @@ func (q *schedule) apply(s *settings.Settings) {
 // put adds or renews a message that waits for its next attempt.
 func (q *schedule) put(s *proto.Summary, now time.Time, dice float64) *entry {
 	e := q.update(s)
-	e.due, e.giveUp = q.times(s, now, dice)
+	var giveUp int64
+	e.due, giveUp = q.times(s, now, dice)
+	e.giveUp = secondsOf(giveUp)
 	e.now = false
 	e.state = waiting
 	q.place(e)
@@ -119,14 +125,14 @@ func (q *schedule) hold(s *proto.Summary) *entry {
 }
 
 func (q *schedule) update(s *proto.Summary) *entry {
-	e := q.byID[s.ID]
+	e := q.all.get(s.ID)
 	if e == nil {
 		e = &entry{id: s.ID, slot: -1}
-		q.byID[s.ID] = e
+		q.all.add(e)
 	}
-	e.arrived, e.last, e.size = s.Arrived, s.LastAttempt, s.Size
-	e.attempts, e.waiting = s.Attempts, s.Waiting
-	e.report, e.busy, e.giveUp = s.Bounce, s.Busy, s.GiveUp
+	e.arrived, e.giveUp, e.size = secondsOf(s.Arrived), secondsOf(s.GiveUp), s.Size
+	e.attempts, e.waiting = uint16(min(s.Attempts, 1<<16-1)), s.Waiting
+	e.report, e.sender = s.Bounce, s.Sender
 	e.nextHop = q.intern(s.NextHop)
 	q.own(e, s.Owner)
 	return e
@@ -151,47 +157,31 @@ func (q *schedule) retryNow(e *entry, now time.Time) {
 	q.place(e)
 }
 
-// next takes the first message that is due and has a place, or says when the
-// next one is due (zero: none is, or not before a place comes free). When the
-// attempt is over, ended must follow.
-func (q *schedule) next(now time.Time) (e *entry, at time.Time) {
-	for len(q.queue) > 0 {
-		first := q.queue[0]
-		if at := time.UnixMilli(first.due); at.After(now) {
-			return nil, at
-		}
-		heap.Pop(&q.queue)
-		hop := first.nextHop
-		if q.under[hop] < q.perHop {
-			first.state = active
-			q.under[hop]++
-			return first, time.Time{}
-		}
-		first.parked = true
-		q.parked[hop] = append(q.parked[hop], first)
-	}
-	return nil, time.Time{}
-}
+// dueAtATime is how many messages that became due are put into their lanes in one go.
+const dueAtATime = 1000
 
-// ended gives back the place of a next hop, and has the first that waits for it
-// queued again.
-func (q *schedule) ended(hop string) {
-	if q.under[hop]--; q.under[hop] <= 0 {
-		delete(q.under, hop)
-	}
-	waits := q.parked[hop]
-	for len(waits) > 0 {
-		e := waits[0]
-		waits = waits[1:]
-		if e.parked { // else it was held, ended or queued meanwhile
-			q.place(e)
+// next takes the message whose turn it is of those that are due and have a place, or says
+// when to ask again (zero: not before a place comes free). When the attempt is over,
+// ended must follow.
+func (q *schedule) next(now time.Time) (e *entry, at time.Time) {
+	for range dueAtATime {
+		if len(q.queue) == 0 || milli(q.queue[0].due).After(now) {
 			break
 		}
+		q.lanes.park(heap.Pop(&q.queue).(*entry), q.perHop)
 	}
-	if q.parked[hop] = waits; len(waits) == 0 {
-		delete(q.parked, hop)
+	if e = q.lanes.next(q.perHop); e != nil {
+		e.state = active
+		return e, time.Time{}
 	}
+	if len(q.queue) > 0 {
+		at = milli(q.queue[0].due)
+	}
+	return nil, at
 }
+
+// ended gives back the place of a next hop.
+func (q *schedule) ended(hop string) { q.lanes.ended(hop, q.perHop) }
 
 // clockSlack is how much a clock may be corrected without being set back.
 const clockSlack = time.Minute
@@ -211,9 +201,9 @@ func (q *schedule) clock(now time.Time) {
 func (q *schedule) action(e *entry, now time.Time) proto.Due {
 	// Whether it is the last one dispatch decides, by what becomes of it. Who is
 	// about to be told that it failed is not told that it takes long.
-	final := e.giveUp != 0 && now.Unix() >= e.giveUp
+	final := e.giveUp != 0 && now.Unix() >= int64(e.giveUp)
 	return proto.Due{
-		ID: e.id, Action: proto.DueAttempt, GiveUpAt: e.giveUp, Now: e.now,
+		ID: e.id, Action: proto.DueAttempt, GiveUpAt: int64(e.giveUp), Now: e.now,
 		WarnDelay: !final && !e.report && int(e.warned) < q.warningsDue(e, now),
 	}
 }
@@ -222,7 +212,7 @@ func (q *schedule) action(e *entry, now time.Time) proto.Due {
 func (q *schedule) warningsDue(e *entry, now time.Time) int {
 	n := 0
 	for _, age := range q.warn {
-		if now.Sub(time.Unix(e.arrived, 0)) >= age.D() {
+		if now.Sub(e.arrived.time()) >= age.D() {
 			n++
 		}
 	}
@@ -237,7 +227,7 @@ func (q *schedule) warnedAt(e *entry, at time.Time) {
 // drop forgets a message.
 func (q *schedule) drop(e *entry) {
 	q.unqueue(e)
-	delete(q.byID, e.id)
+	q.all.remove(e.id)
 	q.own(e, 0)
 }
 

@@ -31,7 +31,7 @@ func (q *Manager) handleFiled(_ context.Context, call *ipc.Call) {
 	}
 	q.mu.Lock()
 	now := q.now()
-	if e := q.sched.byID[m.Summary.ID]; e == nil || e.state == waiting {
+	if e := q.sched.all.get(m.Summary.ID); e == nil || e.state == waiting {
 		e = q.sched.put(&m.Summary, now, rand.Float64())
 		q.heed(e, &m.Summary, now)
 		q.log.Emit(event.ScheduledOf(e.id, time.UnixMilli(e.due)))

@@ -22,7 +22,7 @@ func FuzzLogReader(f *testing.F) {
 	f.Add([]byte("\n\n"))
 	f.Add([]byte(`2026-03-01T09:30:00.123456Z deferred 0 "" code=9 #00000000` + "\n"))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		for l, err := range readLines(bytes.NewReader(b)) {
+		for l, err := range readLines(bytes.NewReader(b), int64(len(b))) {
 			if err != nil {
 				continue
 			}

@@ -111,7 +111,12 @@ func (s *Spool) Log(q Queue, id queueid.ID) iter.Seq2[LogLine, error] {
 			return
 		}
 		defer f.Close()
-		for l, err := range readLines(io.NewSectionReader(f, 0, 1<<62)) {
+		size, err := f.Size()
+		if err != nil {
+			yield(LogLine{}, fmt.Errorf("read log of %s: %w", id, err))
+			return
+		}
+		for l, err := range readLines(io.NewSectionReader(f, 0, size), size) {
 			if err != nil {
 				err = fmt.Errorf("read log of %s: %w", id, err)
 			}
@@ -122,10 +127,11 @@ func (s *Spool) Log(q Queue, id queueid.ID) iter.Seq2[LogLine, error] {
 	}
 }
 
-// readLines reads line by line, in bounded memory.
-func readLines(r io.Reader) iter.Seq2[LogLine, error] {
+// readLines reads size bytes line by line, in bounded memory. Most logs are a few lines,
+// and a walk reads a million of them: the buffer is no larger than the log.
+func readLines(r io.Reader, size int64) iter.Seq2[LogLine, error] {
 	return func(yield func(LogLine, error) bool) {
-		br := bufio.NewReaderSize(r, maxLine)
+		br := bufio.NewReaderSize(r, int(min(size, maxLine)))
 		for n := 1; ; n++ {
 			text, err := br.ReadSlice('\n')
 			if len(text) == 0 && err != nil {

@@ -1,6 +1,8 @@
 package spool
 
 import (
+	"encoding/binary"
+	"encoding/hex"
 	"fmt"
 	"hash/crc32"
 	"strconv"
@@ -114,7 +116,12 @@ func appendLine(b []byte, l *LogLine) ([]byte, error) {
 	b = strconv.AppendQuoteToASCII(b, l.Address.ForWire())
 	b = appendOutcome(b, &l.Outcome)
 	sum := crc32.Checksum(b[start:], castagnoli)
-	return fmt.Appendf(b, " #%08x\n", sum), nil
+	return append(appendSum(append(b, " #"...), sum), '\n'), nil
+}
+
+// appendSum adds the eight digits of a checksum.
+func appendSum(b []byte, sum uint32) []byte {
+	return hex.AppendEncode(b, binary.BigEndian.AppendUint32(nil, sum))
 }
 
 func appendOutcome(b []byte, o *outcome.Outcome) []byte {
@@ -182,7 +189,7 @@ func (l *LogLine) check() error {
 // writes.
 func parseLine(text string) (LogLine, error) {
 	body, sum, ok := cutLast(text, " #")
-	if !ok || len(text) > maxLine || fmt.Sprintf("%08x", crc32.Checksum([]byte(body), castagnoli)) != sum {
+	if !ok || len(text) > maxLine || string(appendSum(nil, crc32.Checksum([]byte(body), castagnoli))) != sum {
 		return LogLine{}, fmt.Errorf("checksum: %w", ErrBadLine)
 	}
 	var l LogLine
@@ -197,7 +204,7 @@ func parseLine(text string) (LogLine, error) {
 	}
 	l.Outcome.Class, _ = l.Verb.class()
 	// One spelling only: whoever could write a second one could hide it.
-	if again, err := appendLine(nil, &l); err != nil || string(again) != text+"\n" {
+	if again, err := appendLine(make([]byte, 0, len(text)+1), &l); err != nil || string(again) != text+"\n" {
 		return LogLine{}, fmt.Errorf("not as it is written: %w", ErrBadLine)
 	}
 	return l, nil
