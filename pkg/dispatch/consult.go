@@ -88,10 +88,10 @@ func (d *Dispatcher) consult(f *flight) {
 
 // addressWaits tells whether a leaf has to wait for its address's sake.
 func (d *Dispatcher) addressWaits(f *flight, i int, remote bool) (*outcome.Outcome, time.Time) {
-	to := f.leaves[i].Recipient.Address
+	to := &f.leaves[i].Recipient
 	keys := []failKey{addressKey(to)}
 	if remote {
-		keys = append(keys, pairKey(to, f.sender(i)))
+		keys = append(keys, pairKey(to.Address, f.sender(i)))
 	}
 	now := d.now()
 	for _, k := range keys {

@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"filbert/pkg/envelope"
 	"filbert/pkg/mailaddr"
 	"filbert/pkg/proto"
 	"filbert/pkg/queueid"
@@ -63,9 +64,17 @@ func (d *Dispatcher) hostKeyOf(l *proto.Leaf, addr netip.AddrPort) failKey {
 // sameServer tells whether two addresses are one.
 func sameServer(a, b netip.AddrPort) bool { return hostKey("", a, "") == hostKey("", b, "") }
 
-// addressKey is an address's for all senders.
-func addressKey(to mailaddr.Address) failKey {
-	return failKey{proto.MemoryAddress, to.String()}
+// addressKey is an address's for all senders. A command or a file that its mail goes to
+// has one of its own, so that its trouble holds no mailbox beside it.
+func addressKey(to *envelope.Recipient) failKey {
+	name := to.Address.String()
+	if to.Kind != envelope.TargetAddress {
+		name += " > " + to.Target
+		if to.User != "" {
+			name += " (" + to.User + ")"
+		}
+	}
+	return failKey{proto.MemoryAddress, name}
 }
 
 // pairKey is an address's for one sender: what a server says of the two together is

@@ -75,11 +75,11 @@ func hostOf(hosts []proto.Host, h *proto.HostTried) proto.Host {
 // follows; tried are the servers of a remote one.
 func (d *Dispatcher) learn(f *flight, i int, remote bool, tried []proto.HostTried) {
 	o := &f.outcomes[i]
-	to := f.leaves[i].Recipient.Address
+	to := &f.leaves[i].Recipient
 	if o.Class == outcome.Delivered {
 		if !d.failings.none() {
 			d.succeeded(addressKey(to), f.env.ID)
-			d.succeeded(pairKey(to, f.sender(i)), f.env.ID)
+			d.succeeded(pairKey(to.Address, f.sender(i)), f.env.ID)
 		}
 		return
 	}
@@ -97,7 +97,7 @@ func (d *Dispatcher) learn(f *flight, i int, remote bool, tried []proto.HostTrie
 	case ofHost(o, tried):
 		decision = d.judgeHosts(f, i, tried)
 	case remote:
-		decision = d.judgeAddress(f, i, pairKey(to, f.sender(i)), fail)
+		decision = d.judgeAddress(f, i, pairKey(to.Address, f.sender(i)), fail)
 	default:
 		decision = d.judgeAddress(f, i, addressKey(to), fail)
 	}
