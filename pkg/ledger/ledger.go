@@ -31,6 +31,9 @@ type Ledger struct {
 	// by a crash.
 	Ongoing bool
 	HeldFor untrusted.Text // reason of the last hold, empty if released since
+	// Released: the last order about holding it was a release, which a crash may have
+	// kept from moving the files.
+	Released bool
 	// Bad counts lines that could not be read.
 	Bad int
 
@@ -85,9 +88,9 @@ func (l *Ledger) note(env *envelope.Envelope, line *spool.LogLine) {
 	case spool.Redirected:
 		l.redirect(env, line)
 	case spool.Held:
-		l.HeldFor = line.Outcome.Text
+		l.HeldFor, l.Released = line.Outcome.Text, false
 	case spool.Released:
-		l.HeldFor = untrusted.Text{}
+		l.HeldFor, l.Released = untrusted.Text{}, true
 	case spool.Delivered, spool.DeferredV, spool.Failed, spool.Expanded, spool.Reported, spool.Cancelled:
 		l.noteOutcome(env, line)
 	}

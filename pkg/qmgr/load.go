@@ -124,7 +124,7 @@ func (q *Manager) add(queue spool.Queue, s *proto.Summary, book *ledger.Ledger) 
 	if queue == spool.Hold {
 		e = q.sched.hold(s)
 		if book != nil {
-			q.holdEnds(s.ID, heldUntil(book.HeldFor))
+			q.holdEnds(s.ID, q.endOfHold(book))
 		}
 	} else {
 		e = q.sched.put(s, q.now(), rand.Float64())

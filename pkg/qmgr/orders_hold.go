@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"filbert/pkg/event"
+	"filbert/pkg/ledger"
 	"filbert/pkg/queueid"
 	"filbert/pkg/untrusted"
 )
@@ -18,15 +19,26 @@ const (
 	holdLayout = "2006-01-02T15:04:05Z)"
 	// releasedBy is who releases them.
 	releasedBy = "qmgr"
+	// maxHoldReason leaves room for the time in what a line of a log may have.
+	maxHoldReason = 800
 )
 
 // holdReason is what the log of a held message says.
 func holdReason(by author) string {
 	s := by.who + ": " + by.reason
 	if !by.until.IsZero() {
-		s += holdUntil + by.until.UTC().Format(holdLayout)
+		s = untrusted.From(s).Clip(maxHoldReason).ForHeader() + holdUntil + by.until.UTC().Format(holdLayout)
 	}
 	return s
+}
+
+// endOfHold is when a message that was found on hold is to be released: at once when it
+// was released already, and a crash has kept its files where they are.
+func (q *Manager) endOfHold(book *ledger.Ledger) time.Time {
+	if book.Released {
+		return q.now()
+	}
+	return heldUntil(book.HeldFor)
 }
 
 // heldUntil reads the time back; zero = for as long as it takes.
