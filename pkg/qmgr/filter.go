@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"time"
 
+	"filbert/pkg/envelope"
+	"filbert/pkg/mailaddr"
 	"filbert/pkg/pattern"
 	"filbert/pkg/proto"
 	"filbert/pkg/settings"
@@ -117,7 +119,7 @@ func (f *filter) onlyEntry() bool {
 
 // message is the part that needs the envelope.
 func (f *filter) message(m *stored) bool {
-	if f.sender != nil && !f.sender.Match(m.env.Sender.String()) {
+	if !f.from(m.env) {
 		return false
 	}
 	if f.why != nil && !f.reason(m) {
@@ -127,10 +129,31 @@ func (f *filter) message(m *stored) bool {
 		return true
 	}
 	for _, i := range m.book.Waiting() {
-		a := m.env.Recipients[i].Address
-		if (f.recipient == nil || f.recipient.Match(a.String())) && (f.domain == nil || f.domain.Match(a.Domain())) {
+		if f.address(&m.env.Recipients[i].Address) {
 			return true
 		}
 	}
 	return false
+}
+
+// from tells whether the sender is as wanted.
+func (f *filter) from(env *envelope.Envelope) bool {
+	return f.sender == nil || f.sender.Match(env.Sender.String())
+}
+
+// to tells whether a recipient of the envelope is as wanted, whether or not he waits.
+func (f *filter) to(env *envelope.Envelope) bool {
+	if f.recipient == nil && f.domain == nil {
+		return true
+	}
+	for i := range env.Recipients {
+		if f.address(&env.Recipients[i].Address) {
+			return true
+		}
+	}
+	return false
+}
+
+func (f *filter) address(a *mailaddr.Address) bool {
+	return (f.recipient == nil || f.recipient.Match(a.String())) && (f.domain == nil || f.domain.Match(a.Domain()))
 }

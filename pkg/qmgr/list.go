@@ -99,12 +99,9 @@ func (q *Manager) item(id queueid.ID, f *filter) *proto.QueueItem {
 	}
 	copied := *e
 	q.mu.Unlock()
-	m, err := q.read(copied.queue(), id)
-	if err != nil {
-		return nil // finished or moved since
-	}
-	if !f.message(m) {
-		return nil
+	m, err := q.readIf(copied.queue(), id, f)
+	if err != nil || m == nil || !f.message(m) {
+		return nil // finished or moved since, or not chosen
 	}
 	return describe(&copied, m)
 }

@@ -70,6 +70,7 @@ func (q *Manager) loadAll(ctx context.Context) (whole bool) {
 				continue
 			}
 			n++
+			q.beFrugal()
 		}
 	}
 	if q.loaded.Store(true); n > 0 {
@@ -158,6 +159,12 @@ type stored struct {
 
 // read reads a message's envelope and log.
 func (q *Manager) read(queue spool.Queue, id queueid.ID) (*stored, error) {
+	return q.readIf(queue, id, nil)
+}
+
+// readIf is read for who may not want the message: nil and no error if the filter
+// does not choose it by its envelope. A log costs twice as much as an envelope.
+func (q *Manager) readIf(queue spool.Queue, id queueid.ID, f *filter) (*stored, error) {
 	e, err := q.spool.Open(queue, id)
 	if err != nil {
 		return nil, err
@@ -166,6 +173,9 @@ func (q *Manager) read(queue spool.Queue, id queueid.ID) (*stored, error) {
 	env, err := envelope.Unmarshal(e.Envelope)
 	if err != nil {
 		return nil, errors.Join(spool.ErrDamaged, err)
+	}
+	if f != nil && (!f.from(env) || !f.to(env) && !q.spool.MayHave(queue, id, spool.Redirected)) {
+		return nil, nil
 	}
 	return &stored{queue, env, ledger.Read(env, q.spool.Log(queue, id))}, nil
 }

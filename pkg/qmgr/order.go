@@ -174,8 +174,8 @@ func (q *Manager) chosen(id queueid.ID, f *filter) bool {
 	if !ok || f.onlyEntry() {
 		return ok
 	}
-	m, err := q.read(queue, id)
-	return err == nil && f.message(m)
+	m, err := q.readIf(queue, id, f)
+	return err == nil && m != nil && f.message(m)
 }
 
 // doOne takes one message out of the schedule's hands, carries the order out,

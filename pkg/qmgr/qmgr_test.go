@@ -592,3 +592,46 @@ func TestWarningsAreNotRepeatedAfterARestart(t *testing.T) {
 		t.Errorf("asked for %+v", r.dues)
 	}
 }
+
+// An envelope never changes: who was redirected is known from the log alone.
+func TestFilterFindsARedirectedRecipientByTheNewAddress(t *testing.T) {
+	r := newRig(t)
+	r.file(1, "a@example.org", "b@x.example", noon)
+	r.file(2, "a@example.org", "c@x.example", noon)
+	line := spool.LogLine{Time: noon, Verb: spool.Redirected, Recipient: 0, Address: untrusted.From("d@new.example")}
+	if err := r.q.spool.AppendLog(spool.Deferred, 1, []spool.LogLine{line}); err != nil {
+		t.Fatal(err)
+	}
+	r.q.loadAll(t.Context())
+	for query, want := range map[string]int{
+		"?recipient=d@new.example": 1, "?domain=new.example": 1, "?domain=x.example": 1, "?recipient=b@x.example": 0,
+		"?sender=a@example.org&domain=new.example": 1, "?sender=b@example.org&domain=new.example": 0,
+	} {
+		if got := r.listed(query); len(got) != want {
+			t.Errorf("list%s: %d messages, want %d", query, len(got), want)
+		}
+	}
+}
+
+// Pages are not seen: all are told once and in order, also those that end meanwhile.
+func TestListOfManyPagesIsWholeAndInOrder(t *testing.T) {
+	r := newRig(t)
+	const n = 3*pageSize + 7
+	for i := n; i > 0; i-- {
+		r.q.sched.add(i, "x.example")
+	}
+	last, told := queueid.ID(0), 0
+	for id := range r.q.each() {
+		if id <= last {
+			t.Fatalf("%d after %d", uint64(id), uint64(last))
+		}
+		last = id
+		if told++; told == pageSize/2 {
+			r.q.sched.add(n+5, "x.example") // newer than the beginning
+			r.q.sched.drop(r.q.sched.all.get(n))
+		}
+	}
+	if told != n-1 {
+		t.Errorf("%d told, want %d", told, n-1)
+	}
+}

@@ -38,6 +38,7 @@ func (q *Manager) handleFiled(_ context.Context, call *ipc.Call) {
 	}
 	q.mu.Unlock()
 	call.Reply(&proto.FiledOK{})
+	q.beFrugal()
 	q.kick()
 }
 

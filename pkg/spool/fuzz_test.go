@@ -75,7 +75,7 @@ func FuzzLogRoundTrip(f *testing.F) {
 		if strings.Count(s, "\n") != 1 {
 			t.Fatalf("%q is not one line", s)
 		}
-		if got, err := parseLine(s[:len(s)-1]); err != nil || got != l {
+		if got, err := parseLine(s[:len(s)-1], new([]byte)); err != nil || got != l {
 			t.Fatalf("%q: %v", s, err)
 		}
 	})

@@ -127,11 +127,29 @@ func (s *Spool) Log(q Queue, id queueid.ID) iter.Seq2[LogLine, error] {
 	}
 }
 
+// MayHave tells whether the log of a message could have a line with this verb, without
+// reading the lines: false is certain, true is not.
+func (s *Spool) MayHave(q Queue, id queueid.ID, verb Verb) bool {
+	f, err := s.fs.OpenFile(logName(q, id), os.O_RDONLY, 0)
+	if err != nil {
+		return true
+	}
+	defer f.Close()
+	size, err := f.Size()
+	if err != nil || size > maxLine {
+		return true
+	}
+	b := make([]byte, size)
+	n, err := f.ReadAt(b, 0)
+	return err != nil && !errors.Is(err, io.EOF) || bytes.Contains(b[:n], []byte(" "+string(verb)+" "))
+}
+
 // readLines reads size bytes line by line, in bounded memory. Most logs are a few lines,
 // and a walk reads a million of them: the buffer is no larger than the log.
 func readLines(r io.Reader, size int64) iter.Seq2[LogLine, error] {
 	return func(yield func(LogLine, error) bool) {
 		br := bufio.NewReaderSize(r, int(min(size, maxLine)))
+		var scratch []byte
 		for n := 1; ; n++ {
 			text, err := br.ReadSlice('\n')
 			if len(text) == 0 && err != nil {
@@ -151,7 +169,7 @@ func readLines(r io.Reader, size int64) iter.Seq2[LogLine, error] {
 			}
 			var l LogLine
 			if whole := !long && err == nil; whole {
-				l, err = parseLine(string(text[:len(text)-1]))
+				l, err = parseLine(string(text[:len(text)-1]), &scratch)
 			} else {
 				err = fmt.Errorf("torn: %w", ErrBadLine)
 			}

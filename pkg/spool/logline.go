@@ -186,10 +186,16 @@ func (l *LogLine) check() error {
 }
 
 // parseLine reads a line without its end. It accepts exactly what appendLine
-// writes.
-func parseLine(text string) (LogLine, error) {
+// writes. The scratch room is used again for the next line.
+func parseLine(text string, scratch *[]byte) (LogLine, error) {
 	body, sum, ok := cutLast(text, " #")
-	if !ok || len(text) > maxLine || string(appendSum(nil, crc32.Checksum([]byte(body), castagnoli))) != sum {
+	if !ok || len(text) > maxLine {
+		return LogLine{}, fmt.Errorf("checksum: %w", ErrBadLine)
+	}
+	room := append((*scratch)[:0], body...)
+	room = appendSum(room, crc32.Checksum(room, castagnoli))
+	*scratch = room
+	if string(room[len(body):]) != sum {
 		return LogLine{}, fmt.Errorf("checksum: %w", ErrBadLine)
 	}
 	var l LogLine
@@ -204,7 +210,9 @@ func parseLine(text string) (LogLine, error) {
 	}
 	l.Outcome.Class, _ = l.Verb.class()
 	// One spelling only: whoever could write a second one could hide it.
-	if again, err := appendLine(make([]byte, 0, len(text)+1), &l); err != nil || string(again) != text+"\n" {
+	again, err := appendLine(room[:0], &l)
+	*scratch = again
+	if n := len(again) - 1; err != nil || string(again[:n]) != text || again[n] != '\n' {
 		return LogLine{}, fmt.Errorf("not as it is written: %w", ErrBadLine)
 	}
 	return l, nil
@@ -265,15 +273,16 @@ func (p *lineParser) quoted() string {
 
 // key takes "name=" off the front when it is there.
 func (p *lineParser) key(name string) bool {
-	rest, ok := strings.CutPrefix(p.rest, name+"=")
-	if ok {
-		p.rest = rest
+	n := len(name)
+	if len(p.rest) <= n || p.rest[n] != '=' || p.rest[:n] != name {
+		return false
 	}
-	return ok && !p.bad
+	p.rest = p.rest[n+1:]
+	return !p.bad
 }
 
 func (p *lineParser) flag(name string) bool {
-	if p.rest == name || strings.HasPrefix(p.rest, name+" ") {
+	if p.rest == name || strings.HasPrefix(p.rest, name) && p.rest[len(name)] == ' ' {
 		p.word()
 		return true
 	}

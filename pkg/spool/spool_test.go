@@ -427,7 +427,7 @@ func TestLineOfAnOutcomeCanAlwaysBeWritten(t *testing.T) {
 	})
 	b, err := appendLine(nil, &l)
 	must(t, err)
-	if _, err := parseLine(strings.TrimSuffix(string(b), "\n")); err != nil {
+	if _, err := parseLine(strings.TrimSuffix(string(b), "\n"), new([]byte)); err != nil {
 		t.Error(err)
 	}
 }

@@ -50,8 +50,9 @@ func (s *Spool) Sweep() (SweepReport, error) {
 			}
 		}
 	}
+	traces := make(map[queueid.ID]trace) // one for all shards: a shard is as large as the next
 	for _, shard := range slices.Sorted(maps.Keys(shards)) {
-		if err := s.sweepShard(&rep, shard); err != nil {
+		if err := s.sweepShard(&rep, shard, traces); err != nil {
 			return rep, fmt.Errorf("sweep: %w", err)
 		}
 	}
@@ -65,22 +66,23 @@ type trace struct {
 
 // sweepShard looks at one shard of both queues together, about a thousandth of
 // the spool.
-func (s *Spool) sweepShard(rep *SweepReport, shard string) error {
-	traces := make(map[queueid.ID]*trace)
+func (s *Spool) sweepShard(rep *SweepReport, shard string, traces map[queueid.ID]trace) error {
+	clear(traces)
 	for _, q := range []Queue{Deferred, Hold} {
 		if err := s.listShard(rep, q, shard, traces); err != nil {
 			return err
 		}
 	}
 	for _, id := range slices.Sorted(maps.Keys(traces)) {
-		if err := s.mend(rep, id, traces[id]); err != nil {
+		t := traces[id]
+		if err := s.mend(rep, id, &t); err != nil {
 			return fmt.Errorf("message %s: %w", id, err)
 		}
 	}
 	return nil
 }
 
-func (s *Spool) listShard(rep *SweepReport, q Queue, shard string, traces map[queueid.ID]*trace) error {
+func (s *Spool) listShard(rep *SweepReport, q Queue, shard string, traces map[queueid.ID]trace) error {
 	dir := q.String() + "/" + shard
 	var temp, strange []string
 	for e, err := range s.fs.ReadDir(dir) {
@@ -101,15 +103,12 @@ func (s *Spool) listShard(rep *SweepReport, q Queue, shard string, traces map[qu
 			continue
 		}
 		t := traces[id]
-		if t == nil {
-			t = new(trace)
-			traces[id] = t
-		}
 		if isLog {
 			t.log[q] = true
 		} else {
 			t.message[q] = true
 		}
+		traces[id] = t
 	}
 	for _, name := range temp {
 		rep.Temp++
