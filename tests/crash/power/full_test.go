@@ -136,7 +136,9 @@ func (s *site) conclude() {
 		s.t.Fatal(err)
 	}
 	v := rig.Judge(s.ledger.Attempts(), append(copies, rig.CopiesOf(s.sink.Taken())...),
-		func(*rig.Attempt, rig.Copy, rig.Copy) string { return "the disk did not take the note of the first" })
+		func(*rig.Attempt, rig.Copy, rig.Copy) (string, time.Time) {
+			return "the disk did not take the note of the first", time.Time{}
+		})
 	s.t.Logf("%s", v)
 	for _, x := range v.Violations {
 		s.t.Errorf("%s\n%s", x.What, rig.LinesAbout(s.suite.Log(), x.Names...))
