@@ -45,7 +45,7 @@
 //
 //	dns FILE                    give the name server, at $DNS, a zone (see pkg/resolve/
 //	                            resolvetest); before that no name exists
-//	sink NAME [-lmtp] [-tls] [-cert HOST] [-auth USER:PASSWORD,...] [-most N] [-at IP | -unix PATH] [FILE]
+//	sink NAME [-lmtp] [-tls] [-cert HOST] [-auth USER:PASSWORD,...] [-at IP | -unix PATH] [FILE]
 //	                            start a server at IP:$PORT that takes mail as the
 //	                            rules in FILE say (see sink.go) and keeps it in
 //	                            NAME/1.eml, NAME/1.env, ..., NAME/transcript; -cert is

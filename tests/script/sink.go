@@ -34,14 +34,10 @@ import (
 // NAME/N.raw (content as it came, without the transparency of dots), NAME/N.env
 // (MAIL and the RCPTs that were taken, with -auth LOGIN and the user's name) and
 // NAME/transcript.
-//
-// With -most N it has no more than N connections at once: one more is told 421, and
-// closed.
 type sink struct {
 	name string
 	dir  string
 	lmtp bool
-	most int         // connections at once; 0: any number
 	tls  *tls.Config // nil: not offered
 	l    net.Listener
 
@@ -64,7 +60,7 @@ type rule struct {
 }
 
 func sinkCommand(ts *testscript.TestScript, neg bool, args []string) {
-	const help = "sink NAME [-lmtp] [-tls] [-cert HOST] [-auth USER:PASSWORD,...] [-most N] [-at IP | -unix PATH] [FILE]"
+	const help = "sink NAME [-lmtp] [-tls] [-cert HOST] [-auth USER:PASSWORD,...] [-at IP | -unix PATH] [FILE]"
 	usage(ts, !neg && len(args) > 0, help)
 	w, name := worldOf(ts), args[0]
 	o, rest := options(ts, args[1:], "lmtp", "tls")
@@ -85,9 +81,6 @@ func sinkCommand(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	s := &sink{name: name, dir: filepath.Join(w.dir, name), lmtp: o["lmtp"] != "", l: l, rules: rules, conns: map[net.Conn]bool{}}
 	s.logins = parseLogins(o["auth"])
-	if o["most"] != "" {
-		s.most = number(ts, o["most"])
-	}
 	if o["tls"] != "" || o["cert"] != "" {
 		s.tls, err = w.certified(o["cert"])
 		ts.Check(err)
@@ -233,10 +226,10 @@ func (s *sink) accept() {
 		s.mu.Lock()
 		s.conns[c] = true
 		s.made++
-		n, crowded := s.made, s.most > 0 && len(s.conns) > s.most
+		n := s.made
 		s.mu.Unlock()
 		s.ended.Go(func() {
-			k := &guest{s: s, c: c, n: n, r: bufio.NewReader(c), crowded: crowded}
+			k := &guest{s: s, c: c, n: n, r: bufio.NewReader(c)}
 			if err := k.serve(); err != nil {
 				s.note(n, "--", err.Error())
 			}
@@ -255,7 +248,6 @@ type guest struct {
 	n int
 	r *bufio.Reader
 
-	crowded bool // it has no business here: there are too many
 	login   string
 	from    string
 	to      []string
@@ -293,10 +285,6 @@ func (k *guest) act(a string) (byte, error) {
 }
 
 func (k *guest) serve() error {
-	if k.crowded {
-		_, err := k.act("last 421 4.7.0 too many connections")
-		return err
-	}
 	if d, err := k.act(k.s.decide("connect", "", "220 "+k.s.name+".test ready")); err != nil || d != '2' && d != '0' {
 		return err
 	}
