@@ -211,7 +211,9 @@ func (s *story) judge(what string, acknowledged map[string]bool, taken []rig.Tak
 		s.t.Fatal(err)
 	}
 	v := rig.Judge(s.ledger.AsOf(acknowledged), append(copies, rig.CopiesOf(taken)...),
-		func(*rig.Attempt, rig.Copy, rig.Copy) string { return "a power cut" })
+		func(*rig.Attempt, rig.Copy, rig.Copy) (string, time.Time) {
+			return "a power cut", time.Time{}
+		})
 	s.found += v.Found
 	s.duplicates += v.Duplicates
 	for i, x := range v.Violations {
