@@ -65,8 +65,11 @@ func (d *Dispatcher) deliver(ctx context.Context, f *flight, j *job) {
 }
 
 // endOnce makes a failure of what configuration has tried once only. Our own
-// trouble is not meant by that: nothing was tried.
+// trouble is not meant by that: nothing was tried. What was abandoned is as aborted says.
 func (f *flight) endOnce(j *job) {
+	if f.wasAborted() {
+		return
+	}
 	for _, i := range j.leaves {
 		o := &f.outcomes[i]
 		if !f.leaves[i].Once || !o.Temporary() || f.isPutOff(i) || o.Kind == outcome.Internal || o.Kind == outcome.Busy {
