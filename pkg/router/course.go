@@ -184,7 +184,7 @@ func (c *course) report(q *query) *mailaddr.Address {
 // follow puts on a leaf what the entry that took it says of all mail.
 func (c *course) follow(q *query, l *proto.Leaf) {
 	l.By = c.name
-	l.Edit = l.Recipient.Edit.Then(c.edit(q, l.Recipient.Address))
+	l.Edit = l.Recipient.Edit.Then(l.Edit).Then(c.edit(q, l.Recipient.Address))
 	l.Once = !settings.Or(c.set.Retry, true)
 	if to := c.report(q); to != nil {
 		l.Recipient.ErrorsTo = to

@@ -12,6 +12,22 @@ import (
 	"filbert/pkg/settings"
 )
 
+// What is filed with a recipient comes back at the next attempt: the director adds its
+// fields then as it did before.
+func TestADirectorThatSendsOnAddsItsFieldsOnce(t *testing.T) {
+	l := newLab(t, "example.org. IN MX 10 mx.example.org.\nmx.example.org. IN A 192.0.2.7\n", nil)
+	l.set.Directors = []settings.Director{{Name: "old", Driver: "route", Course: settings.Course{HeadersAdd: []string{"X-By: old"}}}}
+	l.start()
+	m := to("bob@example.org")
+	for attempt := range 3 {
+		leaf := l.ask(m).Leaves[0]
+		if diff := cmp.Diff(&envelope.Edit{Add: []string{"X-By: old"}}, leaf.Edit); diff != "" {
+			t.Errorf("attempt %d: %s", attempt, diff)
+		}
+		m.Recipients[0] = leaf.Recipient
+	}
+}
+
 // missing is a director whose file can't be read.
 func missing(c settings.Course) settings.Director {
 	return settings.Director{Name: "missing", Driver: "aliasfile", File: "/nonexistent/aliases", Course: c}
@@ -26,6 +42,29 @@ func TestOnDeferSaysWhatFollowsWhenADirectorCannotTell(t *testing.T) {
 	} {
 		newLab(t, "", nil).with(missing(settings.Course{OnDefer: on})).start().expect([][2]string{{"alice@example.org", want}})
 	}
+}
+
+// A lookup that is away never makes an unknown user, also where others may go on
+// without it.
+func TestWhoWasPassedOverLeavesADoubt(t *testing.T) {
+	l := newLab(t, "", nil).with(missing(settings.Course{OnDefer: "decline"})).start()
+	l.expect([][2]string{
+		{"stranger@example.org", "stranger@example.org deferred 4.3.5 internal"},
+		{"alice@example.org", "alice@example.org maildir alice"},
+	})
+}
+
+func TestARouterThatWasPassedOverLeavesADoubt(t *testing.T) {
+	l := newLab(t, "", nil)
+	l.tables = fakeTables{"routes": {}}
+	table := settings.Router{Name: "table", Driver: "table", Lookup: "broken", Transport: "smtp", Course: settings.Course{OnDefer: "decline"}}
+	rest := settings.Router{Name: "rest", Driver: "smarthost", Hosts: []string{"[192.0.2.1]"}, Transport: "smtp",
+		Conditions: settings.Conditions{Domains: []string{"a.example"}}}
+	l.set.Routers = []settings.Router{table, rest}
+	l.start().expect([][2]string{
+		{"x@b.example", "x@b.example deferred 4.3.5 internal"},
+		{"x@a.example", "x@a.example smtp via [192.0.2.1]: [192.0.2.1]/192.0.2.1:25"},
+	})
 }
 
 func TestWithoutMoreADeclineIsTheEnd(t *testing.T) {

@@ -99,6 +99,7 @@ func lowered(a mailaddr.Address) mailaddr.Address {
 func (q *query) direct(n *node) []node {
 	q.trace.address(n.addr.String())
 	q.trace.at(n.depth + 1)
+	var doubt outcome.Outcome // of who could not tell and was passed over
 	for i := 0; i < len(q.rules.directors); {
 		d := q.rules.directors[i]
 		i = d.next
@@ -121,10 +122,13 @@ func (q *query) direct(n *node) []node {
 			q.settle(n, d.name, v)
 			return nil
 		case giveUp:
-			return q.nobody(n)
+			return q.nobody(n, doubt)
+		}
+		if v.Class != 0 {
+			doubt = v
 		}
 	}
-	return q.nobody(n)
+	return q.nobody(n, doubt)
 }
 
 // directed does what a director has said.
@@ -146,7 +150,7 @@ func (q *query) directed(n *node, d *director, s *said) []node {
 	}
 	if s.decision == elsewhere {
 		q.trace.step(d.step("took", s.why))
-		n.rcpt.Edit = n.rcpt.Edit.Then(d.edit(q, n.addr))
+		n.edit = d.edit(q, n.addr)
 		if to := d.report(q); to != nil {
 			n.rcpt.ErrorsTo = to
 		}
@@ -184,10 +188,16 @@ func (q *query) explainLeaf(l *proto.Leaf) {
 	q.trace.note("%s", text)
 }
 
-// nobody ends an address that no director took.
-func (q *query) nobody(n *node) []node {
+// nobody ends an address that no director took. With a doubt there is one that might
+// have taken it and could not tell: that is no unknown user.
+func (q *query) nobody(n *node, doubt outcome.Outcome) []node {
 	if strings.EqualFold(n.addr.Local(), "postmaster") {
 		return q.toPostmaster(n, "no director took it")
+	}
+	if doubt.Class != 0 {
+		q.trace.add("no director took it, and one could not tell: it waits")
+		q.verdict(n, doubt)
+		return nil
 	}
 	if len(n.rcpt.Lineage) > 0 && n.descends(n.addr) {
 		q.trace.add("no director took it: loop")

@@ -25,6 +25,9 @@ type node struct {
 	depth    int
 	passed   []mailaddr.Address // the lineage of its children, once made
 	from     *director          // whose alias it is
+	// edit is what the director that hands it to the routers changes in the header:
+	// as theirs it is of this delivery, and is not filed with the recipient.
+	edit *envelope.Edit
 	// fallback is the ancestor that went to the setting postmaster, and from
 	// there here: if this fails, that one is deferred.
 	fallback *node
@@ -155,7 +158,7 @@ func (q *query) await(n *node) {
 		q.arrive(n, q.routeCached(q.keyOf(domain, n.addr), n.addr))
 		return
 	}
-	q.add(n, proto.Leaf{})
+	q.add(n, proto.Leaf{Edit: n.edit})
 	if q.remote == nil {
 		q.remote = make(map[routeKey][]int, 1)
 	}
@@ -169,7 +172,7 @@ func (q *query) arrive(n *node, rt *routed) {
 		q.settle(n, rt.by, rt.verdict)
 		return
 	}
-	q.add(n, proto.Leaf{})
+	q.add(n, proto.Leaf{Edit: n.edit})
 	rt.fill(q, &q.leaves[len(q.leaves)-1], rt.hosts(q))
 }
 

@@ -232,6 +232,8 @@ func (q *query) routeCached(k routeKey, a mailaddr.Address) *routed {
 
 // routeDomain offers an address to the routers in order.
 func (q *query) routeDomain(domain string, a mailaddr.Address) *routed {
+	none := route.NoRouter(domain)
+	doubtful := false // somebody could not tell, and was passed over
 	for i := 0; i < len(q.rules.routers); {
 		rt := q.rules.routers[i]
 		i = rt.next
@@ -240,6 +242,7 @@ func (q *query) routeDomain(domain string, a mailaddr.Address) *routed {
 			s := rt.driver.route(q, domain, a)
 			switch s.decision {
 			case taken:
+				s.never = s.never || doubtful // the next question may be answered
 				return q.routedBy(rt, &s)
 			case decided:
 				q.trace.step(rt.step(s.verdict.Class.String(), verdictText(s.verdict)))
@@ -256,11 +259,14 @@ func (q *query) routeDomain(domain string, a mailaddr.Address) *routed {
 		case concede:
 			return &routed{by: rt.name, verdict: v}
 		case giveUp:
-			return &routed{verdict: route.NoRouter(domain)}
+			return &routed{verdict: none}
+		}
+		if v.Class != 0 {
+			none, doubtful = v, true
 		}
 	}
 	q.trace.add("no router took it")
-	return &routed{verdict: route.NoRouter(domain)}
+	return &routed{verdict: none}
 }
 
 // routedBy is the route of a router that took an address.

@@ -48,7 +48,7 @@ type Course struct {
 	Pass string `toml:"pass" json:"pass,omitempty"`
 	// OnDefer is what becomes of an address about which the entry can't tell at the
 	// moment (a lookup or DNS that does not answer): "defer", "decline" (ask the
-	// next) or "fail". Default: "defer".
+	// next; when nobody takes the address, it waits) or "fail". Default: "defer".
 	OnDefer string `toml:"on_defer" json:"on_defer,omitempty"`
 	// Retry says whether a delivery that failed for the moment is tried again
 	// later. Without it mail that can't be delivered at once is returned. Default: true.
