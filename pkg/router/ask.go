@@ -65,12 +65,15 @@ func (q *query) explainLookup(name, key string, r remembered) {
 	case !r.answer.Found:
 		s.Did, s.Why = "not found", key
 	default:
-		values := r.answer.Values[:min(len(r.answer.Values), maxShown)]
+		values := r.answer.Values
+		if hasPasswords(q.rules.settings, name) {
+			values = []string{hidden}
+		}
 		s.Why = key
 		if len(values) > 0 {
-			s.Why += " = " + strings.Join(values, ", ")
+			s.Why += " = " + strings.Join(values[:min(len(values), maxShown)], ", ")
 		}
-		if more := len(r.answer.Values) - len(values); more > 0 {
+		if more := len(values) - maxShown; more > 0 {
 			s.Why += fmt.Sprintf(" and %d more", more)
 		}
 		if r.answer.Where != "" {

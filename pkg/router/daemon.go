@@ -270,6 +270,9 @@ func (r *Router) handle(ctx context.Context, c *ipc.Call) {
 		return
 	}
 	a := r.Answer(ctx, &m)
+	if c.Caller != string(proto.Dispatch) {
+		withoutPasswords(a.Leaves)
+	}
 	most := envelope.MaxRecipients // of an answer
 	if m.Most > 0 {
 		most = min(most, int(m.Most))

@@ -16,6 +16,24 @@ func mayRoute(caller string) bool {
 	return slices.Contains([]string{string(proto.Dispatch), string(proto.SMTPD), string(proto.Master)}, caller)
 }
 
+// withoutPasswords leaves of logins only the names: dispatch alone passes them on.
+func withoutPasswords(leaves []proto.Leaf) {
+	for i := range leaves {
+		if c := leaves[i].Credentials; c != nil { // shared with other answers
+			leaves[i].Credentials = &proto.Credentials{Username: c.Username}
+		}
+	}
+}
+
+// hidden stands for the values of a lookup that has passwords.
+const hidden = "(not shown: this lookup has passwords)"
+
+// hasPasswords tells whether a router takes credentials from a lookup. Its values are
+// shown to nobody, whoever asks and wherever else the lookup is used.
+func hasPasswords(s *settings.Settings, name string) bool {
+	return slices.ContainsFunc(s.Routers, func(r settings.Router) bool { return r.Credentials == name })
+}
+
 // lookUp answers a LookupQuery.
 func (r *Router) lookUp(ctx context.Context, c *ipc.Call) {
 	var m proto.LookupQuery
@@ -33,6 +51,9 @@ func (r *Router) lookUp(ctx context.Context, c *ipc.Call) {
 	defer cancel()
 	a, err := rules.tables.Find(ctx, m.Name, m.Key)
 	out := &proto.LookupAnswer{Found: a.Found, Values: a.Values, Where: a.Where}
+	if a.Found && hasPasswords(rules.settings, m.Name) {
+		out.Values = []string{hidden}
+	}
 	if err != nil {
 		out = &proto.LookupAnswer{Trouble: untrusted.From(err.Error()).ForTerminal()}
 	}
