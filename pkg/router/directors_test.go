@@ -320,6 +320,19 @@ func TestForwardFilesInclude(t *testing.T) {
 	})
 }
 
+// Without a bound these would be a hundred million files, with nobody in them.
+func TestListsThatIncludeListsManyTimesOverHoldUpTheirOwnerAlone(t *testing.T) {
+	l := newLab(t, "", nil)
+	l.agents = &fakeAgents{
+		forward:  map[string]string{"alice": strings.Repeat(":include:b\n", 10_000)},
+		includes: map[string]string{"/home/alice/b": strings.Repeat(":include:c\n", 10_000), "/home/alice/c": ""},
+	}
+	l.with(settings.Director{Driver: "forwardfile", AllowIncludes: true}).start()
+	if got := l.verdict("alice@example.org"); !strings.Contains(got, "more than 1000 times :include:") {
+		t.Error(got)
+	}
+}
+
 func TestAForwardFileHasItsTurnAfterAnAliasAndOnce(t *testing.T) {
 	l := newLab(t, "", map[string]string{"aliases": "bob: bob, carol\nquiet: \\bob\n"})
 	l.agents = &fakeAgents{forward: map[string]string{"bob": "\\bob, alice", "carol": "dave", "dave": "carol"}}

@@ -107,16 +107,18 @@ func (f *forwardFile) read(a *proto.ForwardAnswer) ([]aliases.Item, error) {
 			return nil, fmt.Errorf("%s:%d: director %s does not allow :include: (allow_includes)", a.Path, items[i].Line, f.director.set.Name)
 		}
 	}
-	texts := make(map[string]untrusted.Text, len(a.Includes))
+	lists := make(map[string][]aliases.Item, len(a.Includes))
 	for _, in := range a.Includes {
-		texts[in.Path] = in.Text
+		if lists[in.Path], err = aliases.ParseList(in.Path, []byte(in.Text.ForWire())); err != nil {
+			return nil, err
+		}
 	}
 	return flatten(a.Path, items, func(path string) ([]aliases.Item, error) {
-		text, ok := texts[path]
+		list, ok := lists[path]
 		if !ok {
 			return nil, errors.New("it was not read")
 		}
-		return aliases.ParseList(path, []byte(text.ForWire()))
+		return list, nil
 	})
 }
 

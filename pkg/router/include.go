@@ -16,6 +16,10 @@ import (
 const (
 	maxIncludeDepth = 8
 	maxIncludeFiles = 1000 // kept in memory
+	// maxIncluded is how often files are included in one entry, the same one each time
+	// that it is: lists that include lists many times over, with few members or none,
+	// would else keep us busy for as long as their owner likes.
+	maxIncluded = 1000
 )
 
 // includes are the files that the entries of an alias file include, each kept
@@ -74,7 +78,7 @@ func flatten(path string, items []aliases.Item, get func(path string) ([]aliases
 	}
 	var out []aliases.Item
 	stack := []opened{{path, items}}
-	for len(stack) > 0 {
+	for included := 0; len(stack) > 0; {
 		top := &stack[len(stack)-1]
 		if len(top.items) == 0 {
 			stack = stack[:len(stack)-1]
@@ -91,6 +95,9 @@ func flatten(path string, items []aliases.Item, get func(path string) ([]aliases
 		file := aliases.Resolve(top.path, it.Text)
 		if len(stack) > maxIncludeDepth {
 			return nil, fmt.Errorf("included more than %d deep: %s", maxIncludeDepth, nesting(stack, file))
+		}
+		if included++; included > maxIncluded {
+			return nil, fmt.Errorf("more than %d times :include:", maxIncluded)
 		}
 		members, err := get(file)
 		if err != nil {
