@@ -152,15 +152,14 @@ func fillArguments(command []string, value func(name string) (string, error)) ([
 }
 
 // fillArgument fills one argument. A value that would turn the argument into an
-// option is refused.
+// option, or make another one of it, is refused; hyphens of the template are the
+// administrator's: "--user={local_part}".
 func fillArgument(template string, value func(name string) (string, error)) (string, error) {
 	arg, err := expand(template, value)
 	if err != nil || arg == template {
 		return arg, err
 	}
-	if strings.HasPrefix(template, "-") {
-		arg, err = untrusted.From(arg[1:]).ForArg()
-		return "-" + arg, err
-	}
-	return untrusted.From(arg).ForArg()
+	hyphens := len(template) - len(strings.TrimLeft(template, "-"))
+	rest, err := untrusted.From(arg[hyphens:]).ForArg()
+	return template[:hyphens] + rest, err
 }

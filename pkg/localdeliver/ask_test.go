@@ -1,6 +1,7 @@
 package localdeliver
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"filbert/pkg/proto"
+	"filbert/pkg/untrusted"
 )
 
 // asked has the test program answer about an address.
@@ -27,6 +29,19 @@ func TestAProgramIsAskedWithItsPlaceholdersAsArguments(t *testing.T) {
 	a := asked(t, time.Minute, "answer", "{local_part}", "{domain}", "{detail}", "{sender}", "to={recipient}", "a b")
 	if want := `["bob" "local.example" "x;y" "" "to=bob+x;y@local.example" "a b"]`; a.Trouble != "" || !strings.HasPrefix(a.Output.ForWire(), want) {
 		t.Fatalf("%q %q", a.Output.ForWire(), a.Trouble)
+	}
+}
+
+func TestOptionsOfTheTemplateTakeValues(t *testing.T) {
+	a := asked(t, time.Minute, "answer", "--user={local_part}", "-d{domain}", "-{detail}", "--", "--from={sender}")
+	if want := `["--user=bob" "-dlocal.example" "-x;y" "--" "--from="]`; a.Trouble != "" || !strings.HasPrefix(a.Output.ForWire(), want) {
+		t.Fatalf("%q %q", a.Output.ForWire(), a.Trouble)
+	}
+	for _, template := range []string{"{local_part}", "-{local_part}", "--{local_part}"} {
+		_, err := fillArgument(template, func(string) (string, error) { return "-rf", nil })
+		if !errors.Is(err, untrusted.ErrUnsafe) {
+			t.Errorf("%s took a value that makes another option of it: %v", template, err)
+		}
 	}
 }
 
