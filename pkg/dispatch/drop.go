@@ -103,7 +103,7 @@ func dropLines(env *envelope.Envelope, book *ledger.Ledger, req *proto.Due, now 
 func (d *Dispatcher) tellDropped(env *envelope.Envelope, line *spool.LogLine, attempts int) {
 	rc := &env.Recipients[line.Recipient]
 	ev := event.SettledOf(env.ID)
-	ev.To, ev.Target, ev.Attempt = rc.Address, rc.Target, attempts
+	ev.To, ev.Orig, ev.Target, ev.Attempt = rc.Address, givenAs(rc), rc.Target, attempts
 	ev.SinceRcv = line.Time.Sub(env.Arrived)
 	ev.Outcome = &outcome.Outcome{
 		Class: outcome.Failed, Kind: outcome.Cancelled, Text: line.Outcome.Text,

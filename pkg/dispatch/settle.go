@@ -10,6 +10,7 @@ import (
 	"filbert/pkg/event"
 	"filbert/pkg/journal"
 	"filbert/pkg/ledger"
+	"filbert/pkg/mailaddr"
 	"filbert/pkg/outcome"
 	"filbert/pkg/proto"
 	"filbert/pkg/queueid"
@@ -368,10 +369,21 @@ func (d *Dispatcher) tellOutcome(f *flight, leaf int, now time.Time) {
 	ev.To, ev.Outcome, ev.Attempt = l.Recipient.Address, &f.outcomes[leaf], f.attempt
 	ev.Target = l.Recipient.Target
 	ev.Took, ev.SinceRcv = now.Sub(f.began), now.Sub(f.env.Arrived)
-	if l.Expanded {
+	ev.Orig = givenAs(&l.Recipient)
+	if ev.Orig == nil && l.Expanded {
 		ev.Orig = &f.env.Recipients[l.Parent].Address
 	}
 	d.log.Emit(ev)
+}
+
+// givenAs is the address that the sender wrote, nil where it is the recipient's own. A
+// message that was filed has the members of a list for its recipients; the sender is not
+// to learn them from what later attempts say.
+func givenAs(rc *envelope.Recipient) *mailaddr.Address {
+	if len(rc.Lineage) == 0 {
+		return nil
+	}
+	return &rc.Lineage[0]
 }
 
 // tellDeadline bounds the wait for qmgr, which only has to put the message into

@@ -48,7 +48,7 @@ var shown = map[string][]string{
 	"delivered": settled, "deferred": settled, "failed": settled,
 	"expanded": {"to"},
 	"finished": {}, "filed": {"waiting", "why"}, "reported": {"what", "nrcpt"},
-	"held": {"reason"}, "released": {"reason"}, "retried": {}, "bounced": {"reason"}, "deleted": {"reason"},
+	"held": {"reason"}, "released": {"reason"}, "retried": {}, "returned": {"reason"}, "deleted": {"reason"},
 }
 
 var (
