@@ -126,9 +126,9 @@ func message(id queueid.ID, i int, at, last time.Time, dice *rand.Rand) *spool.M
 		Recipients: []envelope.Recipient{{Address: mailaddr.MustParse(fmt.Sprintf("q%d@d%d.test", i, domain))}},
 	}
 	o := outcome.Outcome{
-		Class: outcome.Deferred, Kind: outcome.Refused, Status: smtp.Status{Class: 4, Subject: 4, Detail: 1},
+		Class: outcome.Deferred, Kind: outcome.TimedOut, Status: smtp.Status{Class: 4, Subject: 4, Detail: 1},
 		Transport: "smtp", Remote: fmt.Sprintf("mx.d%d.test", domain), RemoteIP: "192.0.2.1",
-		Text: untrusted.From("connect to mx: connection refused"),
+		Text: untrusted.From("connect to mx: no answer"),
 	}
 	m := &spool.Message{ID: id, Envelope: env.Marshal(), Content: []byte(content)}
 	for k := range tries {
