@@ -84,9 +84,10 @@ func (c *checker) routerDriver(path string, r *settings.Router) {
 		if r.Lookup != "" {
 			c.lookupName(path+".lookup", r.Lookup)
 		}
-	case "mx":
+	case "mx", "literal":
 		if t := c.s.Transports[r.Transport]; t.Username != "" {
-			c.bad(path+".transport", fmt.Sprintf("transport %q has a password, which would go to whatever host DNS names", r.Transport),
+			who := map[string]string{"mx": "DNS", "literal": "the sender"}[r.Driver]
+			c.bad(path+".transport", fmt.Sprintf("transport %q has a password, which would go to whatever host %s names", r.Transport, who),
 				"use a transport without username here, or driver smarthost with the host in brackets")
 		}
 		if r.Self != "" {
@@ -98,6 +99,9 @@ func (c *checker) routerDriver(path string, r *settings.Router) {
 		if strings.ContainsFunc(r.Message, func(x rune) bool { return x < ' ' || x == 0x7f }) {
 			c.bad(path+".message", "has a control character in it", "write it as one line of text")
 		}
+	}
+	if r.Credentials != "" || c.s.Transports[r.Transport].Username != "" {
+		c.passwordHosts(path, r)
 	}
 	c.hostLists(path, r)
 }
@@ -112,9 +116,6 @@ func (c *checker) smarthost(path string, r *settings.Router) {
 	if r.Credentials != "" {
 		c.lookupName(path+".credentials", r.Credentials)
 	}
-	if r.Credentials != "" || c.s.Transports[r.Transport].Username != "" {
-		c.passwordHosts(path, r)
-	}
 	if r.Choose != "" && c.oneOf(path+".choose", r.Choose, "order", "turn", "weight", "sender") && r.Choose != "order" && len(r.Hosts) < 2 {
 		c.bad(path+".choose", "has no effect: there are not two hosts to choose from", "remove it, or name more hosts")
 	}
@@ -127,10 +128,19 @@ const maxProgramTime = time.Minute
 func (c *checker) passwordHosts(path string, r *settings.Router) {
 	for i, h := range r.Hosts {
 		host, _, _ := strings.Cut(h, "*")
-		if spec, err := route.ParseSpec(host); err == nil && spec.MX {
-			c.bad(fmt.Sprintf("%s.hosts[%d]", path, i), fmt.Sprintf("%q is looked up by its MX records, and whoever forges those would get the password", host),
-				fmt.Sprintf("write the host itself in brackets: %q", strings.Replace(host, spec.Host, "["+spec.Host+"]", 1)))
+		c.passwordHost(fmt.Sprintf("%s.hosts[%d]", path, i), host)
+	}
+	for _, domain := range sortedKeys(r.Map) {
+		for _, host := range strings.Fields(r.Map[domain]) {
+			c.passwordHost(path+".map."+domain, host)
 		}
+	}
+}
+
+func (c *checker) passwordHost(key, host string) {
+	if spec, err := route.ParseSpec(host); err == nil && spec.MX {
+		c.bad(key, fmt.Sprintf("%q is looked up by its MX records, and whoever forges those would get the password", host),
+			fmt.Sprintf("write the host itself in brackets: %q", strings.Replace(host, spec.Host, "["+spec.Host+"]", 1)))
 	}
 }
 

@@ -27,7 +27,7 @@ var docs = map[string]string{
 	"Course.HeadersAdd":             "headers_add are fields added at the end of the header of what the entry takes or redirects, \"Name: text\"; {local_part} {domain} {recipient} {sender} are filled in.",
 	"Course.HeadersRemove":          "headers_remove names fields that are taken out.",
 	"Course.More":                   "more says whether the entries behind this one are asked when its conditions hold and it declines. Without more the address fails. Default: true.",
-	"Course.OnDefer":                "on_defer is what becomes of an address about which the entry can't tell at the moment (a lookup or DNS that does not answer): \"defer\", \"decline\" (ask the next) or \"fail\". Default: \"defer\".",
+	"Course.OnDefer":                "on_defer is what becomes of an address about which the entry can't tell at the moment (a lookup or DNS that does not answer): \"defer\", \"decline\" (ask the next; when nobody takes the address, it waits) or \"fail\". Default: \"defer\".",
 	"Course.Pass":                   "pass names the entry that is asked next when this one declines, instead of the one behind it. It stands further down.",
 	"Course.Retry":                  "retry says whether a delivery that failed for the moment is tried again later. Without it mail that can't be delivered at once is returned. Default: true.",
 	"Course.Verify":                 "verify says whether the entry is asked when an address is verified: a router that takes everything proves nothing. Default: true.",

@@ -32,7 +32,7 @@ func (r *rules) overridden(ctx context.Context, m *proto.RouteQuery) *proto.Rout
 }
 
 func (r *rules) toHosts(q *query, hosts string) answered {
-	rt := &remote{set: settings.Router{Name: orderName}}
+	rt := &remote{set: settings.Router{Name: orderName, Transport: r.smtpTransport()}}
 	rt.name, rt.kind = orderName, "router"
 	rt.mx.rules, rt.mx.port = r, smtpPort
 	specs, err := parseSpecs(strings.Fields(hosts))

@@ -63,3 +63,23 @@ func TestALookupOfPasswordsIsAnsweredWithoutThem(t *testing.T) {
 		t.Errorf("%+v", a)
 	}
 }
+
+// The password of a transport goes to hosts that the administrator named, not to those
+// that MX records name.
+func TestAPasswordGoesWhereNoMXRecordsLead(t *testing.T) {
+	l := newLab(t, "relay.example. IN MX 10 elsewhere.example.\nelsewhere.example. IN A 192.0.2.66\nhost.example. IN A 192.0.2.5\n", nil)
+	smtp := l.set.Transports["smtp"]
+	smtp.Username = "me"
+	l.set.Transports["smtp"] = smtp
+	l.tables = fakeTables{"routes": {"a.example": "relay.example", "b.example": "[host.example]"}}
+	l.set.Routers = []settings.Router{{Name: "table", Driver: "table", Lookup: "routes", Transport: "smtp"}}
+	l.start().expect([][2]string{
+		{"x@a.example", "x@a.example deferred 4.3.5 internal"},
+		{"x@b.example", "x@b.example smtp via [host.example]: host.example/192.0.2.5:25"},
+	})
+	m := to("x@b.example")
+	m.Override = "relay.example"
+	if got := shows(l.ask(m)); got != "x@b.example deferred 4.3.5 internal" {
+		t.Errorf("by a standing order: %s", got)
+	}
+}

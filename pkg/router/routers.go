@@ -81,6 +81,11 @@ func foundAddr(name string, ip netip.Addr) route.Found {
 // One that can be found is enough. None is our own mistake, or DNS's, and no
 // reason to return mail.
 func (rt *remote) named(q *query, specs []route.Spec) answered {
+	if q.rules.settings.Transports[rt.set.Transport].Username != "" {
+		if err := mayHavePassword(specs); err != nil {
+			return rt.unreadable(err)
+		}
+	}
 	var plans []route.Plan
 	var expires time.Time
 	var missing outcome.Outcome

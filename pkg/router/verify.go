@@ -109,7 +109,7 @@ func (v *verifier) asks(l *proto.Leaf) bool {
 	}
 	t, ok := v.rules.settings.Transports[l.Transport]
 	switch {
-	case !ok:
+	case !ok || t.Username != "":
 		return false
 	case t.IsLMTP():
 		return len(l.Hosts) > 0 || t.Socket != "" || t.Host != ""

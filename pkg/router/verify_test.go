@@ -58,6 +58,7 @@ func newBench() *bench {
 	s := settings.Default()
 	s.Transports = settings.DefaultTransports()
 	s.Transports["cyrus"] = settings.Transport{Driver: "lmtp", Socket: "/run/lmtp"}
+	s.Transports["provider"] = settings.Transport{Driver: "smtp", Username: "me"}
 	now := time.Date(2001, 1, 1, 0, 0, 0, 0, time.UTC)
 	return &bench{
 		rules:   &rules{settings: s, world: World{Now: func() time.Time { return now }}},
@@ -162,13 +163,14 @@ func TestOnlyLeavesThatLeadToAServerAreAskedAbout(t *testing.T) {
 		leaf  proto.Leaf
 		asked int
 	}{
-		"maildir":         {proto.Leaf{Recipient: envelope.Recipient{Address: mailaddr.MustParse("a@here.example")}, Transport: "maildir"}, 0},
-		"socket of LMTP":  {proto.Leaf{Recipient: envelope.Recipient{Address: mailaddr.MustParse("a@here.example")}, Transport: "cyrus"}, 1},
-		"LMTP to nowhere": {proto.Leaf{Recipient: envelope.Recipient{Address: mailaddr.MustParse("a@here.example")}, Transport: "lmtp"}, 0},
-		"with a password": {login, 0},
-		"command":         {command, 0},
-		"verdict":         {proto.Leaf{Verdict: outcome.Fail(outcome.NoDomain, statusUnknown, "no")}, 0},
-		"mail server":     {remoteLeaf("a@far.example"), 1},
+		"maildir":                       {proto.Leaf{Recipient: envelope.Recipient{Address: mailaddr.MustParse("a@here.example")}, Transport: "maildir"}, 0},
+		"socket of LMTP":                {proto.Leaf{Recipient: envelope.Recipient{Address: mailaddr.MustParse("a@here.example")}, Transport: "cyrus"}, 1},
+		"LMTP to nowhere":               {proto.Leaf{Recipient: envelope.Recipient{Address: mailaddr.MustParse("a@here.example")}, Transport: "lmtp"}, 0},
+		"with a password":               {login, 0},
+		"with the transport's password": {proto.Leaf{Recipient: login.Recipient, Transport: "provider", Hosts: login.Hosts}, 0},
+		"command":                       {command, 0},
+		"verdict":                       {proto.Leaf{Verdict: outcome.Fail(outcome.NoDomain, statusUnknown, "no")}, 0},
+		"mail server":                   {remoteLeaf("a@far.example"), 1},
 		"unknown transport": {proto.Leaf{Recipient: envelope.Recipient{Address: mailaddr.MustParse("a@far.example")}, Transport: "gone",
 			Hosts: remoteLeaf("a@far.example").Hosts}, 0},
 	} {
