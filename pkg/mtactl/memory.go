@@ -16,17 +16,18 @@ func (a *app) memoryCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "memory",
 		Short: "show and forget what is known of hosts and addresses",
-		Long: `memory shows what the suite remembers of servers and addresses: what was observed, and
-what follows from it for the next attempt. Forgetting is always safe: it is found out
-again. There are the kinds host, address, quirk, order and callout.`,
+		Long: `memory lists what the suite remembers of servers and addresses: the records, how old they
+are and when they are forgotten. A server goes by its address and port. Why mail waits for
+one, mtactl queue list says. Forgetting is always safe: it is found out again. There are the
+kinds host, address, quirk, order and callout.`,
 		Example: `  mtactl memory show
-  mtactl memory show host mx.example
-  mtactl memory host mx.example.net
-  mtactl memory forget host mx.example.net`,
+  mtactl memory show host 192.0.2.
+  mtactl memory host 192.0.2.1
+  mtactl memory forget host 192.0.2.1:25`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	c.AddCommand(a.memoryShowCommand(), a.memoryAboutCommand("host", "NAME", "host", "quirk"),
+	c.AddCommand(a.memoryShowCommand(), a.memoryAboutCommand("host", "IP", "host", "quirk"),
 		a.memoryAboutCommand("address", "ADDRESS", "address", "callout"), a.memoryForgetCommand())
 	return c
 }
@@ -38,7 +39,7 @@ func (a *app) memoryShowCommand() *cobra.Command {
 		Use:     "show [KIND] [PREFIX]",
 		Short:   "show records of a kind, or how much there is of each",
 		Long:    "show lists the records of a kind whose keys begin with PREFIX. Without a kind it says how much\nthere is of each.",
-		Example: "  mtactl memory show\n  mtactl memory show quirk mx.example --json",
+		Example: "  mtactl memory show\n  mtactl memory show host 192.0.2.1 --json",
 		Args:    cobra.MaximumNArgs(2),
 		RunE: func(_ *cobra.Command, args []string) error {
 			if len(args) == 0 {
@@ -58,8 +59,8 @@ func (a *app) memoryAboutCommand(what, arg string, kinds ...string) *cobra.Comma
 		Use:     what + " " + arg,
 		Short:   "show all that is known of " + map[string]string{"host": "a server", "address": "an address"}[what],
 		Long:    fmt.Sprintf("%s shows the records of kind %s whose keys begin with %s.", what, strings.Join(kinds, " and "), arg),
-		Example: "  mtactl memory " + what + " " + map[string]string{"host": "mx.example.net", "address": "alice@example.net"}[what],
-		Args:    exactly(1, map[string]string{"host": "the name of a server", "address": "an address"}[what]),
+		Example: "  mtactl memory " + what + " " + map[string]string{"host": "192.0.2.1", "address": "alice@example.net"}[what],
+		Args:    exactly(1, map[string]string{"host": "the IP address of a server", "address": "an address"}[what]),
 		RunE: func(_ *cobra.Command, args []string) error {
 			name := strings.Trim(args[0], "<>")
 			if what == "host" {
@@ -77,8 +78,8 @@ func (a *app) memoryForgetCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:     "forget KIND KEY",
 		Short:   "forget a record",
-		Long:    "forget drops the record with this key, or with --prefix all whose keys begin so. Programs that\nhave it in their own memory keep it until they ask again.",
-		Example: "  mtactl memory forget host mx.example.net\n  mtactl memory forget callout example.net --prefix",
+		Long:    "forget drops the record with this key, or with --prefix all whose keys begin so. The programs\nthat use it ask at their start: until then they go by what they know. To have mail tried\nnow, whatever is known, use mtactl queue retry.",
+		Example: "  mtactl memory forget host 192.0.2.1:25\n  mtactl memory forget callout example.net --prefix",
 		Args:    exactly(2, "a kind and a key"),
 		RunE: func(_ *cobra.Command, args []string) error {
 			cl, err := a.mtadb()
