@@ -1,6 +1,7 @@
 package dispatch
 
 import (
+	"maps"
 	"net/netip"
 	"testing"
 
@@ -76,6 +77,27 @@ func TestWhatIsSentDifferentlyIsAnotherTransaction(t *testing.T) {
 	}
 	if len(want) > 0 {
 		t.Errorf("not sent: %v", want)
+	}
+}
+
+// Two routers may know the same domain by different hosts or ports.
+func TestWhatGoesToOtherHostsIsAnotherTransaction(t *testing.T) {
+	at := func(port uint16) []proto.Host {
+		return []proto.Host{{Name: "mx.x.example", Addr: netip.AddrPortFrom(netip.MustParseAddr("192.0.2.7"), port)}}
+	}
+	r := newRig(t)
+	r.leavesBy(map[string]proto.Leaf{
+		"a": {By: "old", Hosts: at(25)}, "b": {By: "new", Hosts: at(2525)}, "c": {By: "old", Hosts: at(25)},
+	})
+	r.first(r.accept("a@x.example", "b@x.example", "c@x.example"))
+	got := map[string]uint16{}
+	for _, j := range r.jobs {
+		for _, rc := range j.Recipients {
+			got[rc.Address.Local()] = j.Hosts[0].Addr.Port()
+		}
+	}
+	if want := (map[string]uint16{"a": 25, "b": 2525, "c": 25}); !maps.Equal(got, want) || len(r.jobs) != 2 {
+		t.Errorf("%d transactions: %v, want %v", len(r.jobs), got, want)
 	}
 }
 

@@ -26,6 +26,8 @@ type groupKey struct {
 	edit               string
 	login              bool
 	credentials        proto.Credentials
+	// by is who named the hosts: two routers may know a domain by different ones.
+	by string
 }
 
 func keyOf(l *proto.Leaf, j *job) groupKey {
@@ -33,12 +35,16 @@ func keyOf(l *proto.Leaf, j *job) groupKey {
 	if l.Credentials != nil {
 		k.login, k.credentials = true, *l.Credentials
 	}
+	if len(l.Hosts) > 0 {
+		k.by = l.By
+	}
 	return k
 }
 
 // group makes jobs of the leaves that have no verdict yet: one transaction for
-// all recipients of one transport, next hop, envelope sender, change to the header
-// and login, split at the transport's limit; each local leaf by itself. Order follows the leaves.
+// all recipients of one router, transport, next hop, envelope sender, change to the
+// header and login, split at the transport's limit; each local leaf by itself. Order
+// follows the leaves.
 func group(leaves []proto.Leaf, sender mailaddr.Address, transports map[string]settings.Transport) []job {
 	if len(leaves) == 1 && leaves[0].Verdict.Class == 0 {
 		return []job{newJob(0, &leaves[0], sender, transports)}
