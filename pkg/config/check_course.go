@@ -152,6 +152,8 @@ func (c *checker) addedField(key, text string) {
 	switch {
 	case !ok || !isFieldName(name):
 		c.bad(key, fmt.Sprintf("%q is no header field", text), `write "Name: text"`)
+	case strings.ContainsAny(name, "{}"):
+		c.bad(key, fmt.Sprintf("%q has a placeholder in the name of the field, which no message may choose", text), `write "Name: text", with placeholders in the text`)
 	case contains(ownFields, strings.ToLower(name)):
 		c.bad(key, fmt.Sprintf("%s is a field that the suite writes itself", name), "use a name of your own, like X-"+name)
 	case strings.TrimSpace(value) == "":
