@@ -368,6 +368,30 @@ func TestTargetsOfAForwardFileAreTriedAgainAsTheirUser(t *testing.T) {
 	}
 }
 
+// Else a user's command could have itself tried again as those of the administrator
+// are run.
+func TestTargetsOfAForwardFileAreTriedAgainByItsTransport(t *testing.T) {
+	l := newLab(t, "", map[string]string{"aliases": "staff: \"|/bin/cat -n\"\n"})
+	l.agents = &fakeAgents{forward: map[string]string{"alice": "|/bin/cat", "carol": "alice+x"}}
+	l.set.Transports["people"] = l.set.Transports["pipe"]
+	l.with(
+		settings.Director{Driver: "aliasfile", File: l.dir + "/aliases", AllowPipes: true, User: "bob"},
+		settings.Director{Driver: "forwardfile", Separator: "+", AllowPipes: true, PipeTransport: "people", FileTransport: "file"},
+	).start()
+	for addr, want := range map[string]string{
+		"alice@example.org":   "|/bin/cat people as alice",
+		"alice+x@example.org": "|/bin/cat people as alice",
+		"carol@example.org":   "|/bin/cat people as alice",
+		"staff@example.org":   "|/bin/cat -n pipe as bob",
+	} {
+		a := l.ask(to(addr))
+		again := l.ask(&proto.RouteQuery{Recipients: []envelope.Recipient{a.Leaves[0].Recipient}})
+		if shows(a) != want || shows(again) != want {
+			t.Errorf("%s: %s, then %s; want %s", addr, shows(a), shows(again), want)
+		}
+	}
+}
+
 func TestForwardFilesOfUsersOfALookup(t *testing.T) {
 	l := newLab(t, "", nil)
 	l.tables = fakeTables{"people": {"ann@example.org": "ann:/srv/ann"}}

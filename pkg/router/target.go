@@ -64,11 +64,18 @@ func (q *query) allowing(n *node) *director {
 func (d *director) wrote(q *query, n *node) bool {
 	switch driver := d.driver.(type) {
 	case *aliasFile, *virtual:
-		return true
+		return !n.ofForwardFile()
 	case *forwardFile:
 		return driver.owns(q, n)
 	}
 	return false
+}
+
+// ofForwardFile tells whether a command or file is of a forward file: that marks the
+// address whose it is twice.
+func (n *node) ofForwardFile() bool {
+	up := n.rcpt.Lineage
+	return len(up) >= forwarded && sameLocal(up[len(up)-1], up[len(up)-forwarded])
 }
 
 func targetText(n *node) string {
