@@ -29,6 +29,10 @@ const (
 	lookupPatience = 20 * time.Second
 )
 
+// maxVerified is how many leaves of one recipient are looked at. A list with more is
+// taken as a good one: each client that names it would cost us its weight in memory.
+const maxVerified = 1000
+
 // caller is the part of ipc.Client that asking router needs.
 type caller interface {
 	Call(ctx context.Context, req, reply ipc.Message, files ...*os.File) error
@@ -116,6 +120,7 @@ func (s *session) inquire(what proto.Verify, from, about mailaddr.Address, local
 			Sender:     from,
 			Recipients: []envelope.Recipient{{Address: about}},
 			Verify:     what,
+			Most:       maxVerified,
 			Origin: proto.Origin{
 				Source: envelope.FromSMTP, Client: s.peer, Listener: s.site.port.Name, Size: s.tx.mail.Size,
 			},

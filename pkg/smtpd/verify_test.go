@@ -61,6 +61,10 @@ func (f *fakeRouter) Call(_ context.Context, req, reply ipc.Message, _ ...*os.Fi
 		a.Leaves = []proto.Leaf{bad}
 	case "list":
 		a.Leaves = []proto.Leaf{bad, unsure, good}
+	case "everybody":
+		if a.TooMany = 50_000; f.queries[len(f.queries)-1].Most != maxVerified {
+			a.Leaves = []proto.Leaf{bad}
+		}
 	case "unsure":
 		a.Leaves = []proto.Leaf{bad, unsure}
 	default:
@@ -112,6 +116,13 @@ func TestListWithOneGoodMemberIsTaken(t *testing.T) {
 	c := r.hello()
 	c.cmd(250, "MAIL FROM:<a@elsewhere.example>")
 	c.cmd(250, "RCPT TO:<list@example.edu>")
+}
+
+func TestAListThatIsTooLongToLookAtIsTaken(t *testing.T) {
+	r, _ := verifyRig(t, nil)
+	c := r.hello()
+	c.cmd(250, "MAIL FROM:<a@elsewhere.example>")
+	c.cmd(250, "RCPT TO:<everybody@example.edu>")
 }
 
 func TestUnsureRecipientIsAsConfigured(t *testing.T) {
