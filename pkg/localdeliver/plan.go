@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"sync/atomic"
@@ -104,8 +105,13 @@ func (p *planner) plan(job *proto.LocalJob) (plan, *outcome.Outcome) {
 	}
 	out.key.user, out.actor, out.identity = u.Name, actor{Name: u.Name, Home: u.Home}, &u.Identity
 	if job.User != nil && job.User.Name == name {
-		// The password file's word, not the caller's.
-		job.User.UID, job.User.GID, job.User.Home = uint32(u.UID), uint32(u.GID), u.Home
+		// The password file's word, not the caller's. But where the mailbox lies a table
+		// of users may say: several may have one account. It is opened as the user, so
+		// that a wrong word leads nowhere that he may not write.
+		job.User.UID, job.User.GID = uint32(u.UID), uint32(u.GID)
+		if !filepath.IsAbs(job.User.Home) {
+			job.User.Home = u.Home
+		}
 	}
 	return out, nil
 }

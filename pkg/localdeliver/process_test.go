@@ -54,7 +54,7 @@ func startServer(t *testing.T, s *settings.Settings) *server {
 func jobFor(user, transport, text string) *proto.LocalJob {
 	job := testJob(settings.Transport{}, text).Job
 	job.Transport = transport
-	job.User = &proto.User{Name: user, Home: "/nonexistent"}
+	job.User = &proto.User{Name: user}
 	job.Recipient.Address = mailaddr.MustParse(user + "@local.example")
 	return &job
 }
@@ -322,10 +322,22 @@ func planFor(t *testing.T, job *proto.LocalJob, transport settings.Transport) (p
 
 func TestTheUserIsLookedUpAndNotTakenFromTheJob(t *testing.T) {
 	job := jobFor("bob", "maildir", "")
-	job.User.UID, job.User.Home = 0, "/etc"
+	job.User.UID, job.User.GID = 0, 0
 	pl, o := planFor(t, job, settings.Transport{Driver: "maildir"})
-	if o != nil || pl.identity.UID != 1000 || pl.actor.Home != "/home/bob" || job.User.Home != "/home/bob" {
+	if o != nil || pl.identity.UID != 1000 || pl.actor.Home != "/home/bob" || job.User.UID != 1000 || job.User.GID != 1000 {
 		t.Fatalf("%+v %+v", pl, job.User)
+	}
+}
+
+// Two lines of a table of users with one account are two mailboxes.
+func TestATableOfUsersSaysWhereAMailboxLies(t *testing.T) {
+	for named, want := range map[string]string{"/srv/mail/ann": "/srv/mail/ann", "": "/home/bob", "ann": "/home/bob"} {
+		job := jobFor("bob", "maildir", "")
+		job.User.Home = named
+		pl, o := planFor(t, job, settings.Transport{Driver: "maildir"})
+		if o != nil || job.User.Home != want || pl.actor.Home != "/home/bob" {
+			t.Errorf("%q: the mailbox is in %q, who writes to it is at home in %q: %v", named, job.User.Home, pl.actor.Home, o)
+		}
 	}
 }
 
