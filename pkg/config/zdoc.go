@@ -50,7 +50,7 @@ var docs = map[string]string{
 	"Director.FileTransport":        "pipe_transport and file_transport serve \"|command\" and \"/file\" of an alias or a forward file.",
 	"Director.Group":                "group is the group of user; \"\" = that of the account.",
 	"Director.List":                 "list names the address of a mailing list (list), when the director is for one alone; its members are in file. Without it each local part that the lookup has is a list.",
-	"Director.Lookup":               "lookup names a [lookup.NAME] to ask instead of file. It is asked for name@domain, then for the name, each whole and then without what follows the separator; virtual and user ask last for @domain. For list it gives the members by the name of the list; for forwardfile, as for user, the account whose file it is (\"user[:home]\"), instead of the accounts of the system.",
+	"Director.Lookup":               "lookup names a [lookup.NAME] to ask instead of file. It is asked for name@domain, then for the name, each whole and then without what follows the separator; virtual and user ask last for @domain. For list it gives the members by the name of the list; for forwardfile, as for user, the account whose file it is, instead of the accounts of the system; where daemons change users the file lies in the account's own home, whatever home is named.",
 	"Director.Name":                 "name appears in logs and explanations.",
 	"Director.Optional":             "optional makes an absent file decline instead of defer.",
 	"Director.PipeTransport":        "pipe_transport and file_transport serve \"|command\" and \"/file\" of an alias or a forward file.",

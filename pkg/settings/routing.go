@@ -89,7 +89,8 @@ type Director struct {
 	// name@domain, then for the name, each whole and then without what follows the
 	// separator; virtual and user ask last for @domain. For list it gives the
 	// members by the name of the list; for forwardfile, as for user, the account
-	// whose file it is ("user[:home]"), instead of the accounts of the system.
+	// whose file it is, instead of the accounts of the system; where daemons change
+	// users the file lies in the account's own home, whatever home is named.
 	Lookup string `toml:"lookup" json:"lookup,omitempty"`
 	// Optional makes an absent File decline instead of defer.
 	Optional bool `toml:"optional" json:"optional,omitempty"`
