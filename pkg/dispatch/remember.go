@@ -7,11 +7,9 @@ import (
 
 	"filbert/pkg/event"
 	"filbert/pkg/ipc"
-	"filbert/pkg/outcome"
 	"filbert/pkg/proto"
-	"filbert/pkg/smtp"
+	"filbert/pkg/retry"
 	"filbert/pkg/untrusted"
-	"filbert/pkg/wire"
 )
 
 const (
@@ -132,66 +130,24 @@ func (r *rememberer) call(ctx context.Context, req, reply ipc.Message) error {
 	return r.memory.Call(ctx, req, reply)
 }
 
-// failingVersion is the first octet of a record. One of another version is
-// forgotten, and learned again.
-const failingVersion = 1
-
 // marshal is the record of a failing. Who waits is not in it: qmgr knows.
 func (st *failing) marshal() []byte {
-	var e wire.Encoder
-	s := &st.state
-	e.U8(failingVersion)
-	for _, t := range []time.Time{s.Since, s.KindSince, s.Last, s.Next, s.GaveUp} {
-		e.I64(milliOrZero(t))
-	}
-	e.U32(uint32(s.Attempts))
-	e.String(string(s.Kind))
-	e.U16(uint16(s.Code))
-	for _, n := range []int{s.Status.Class, s.Status.Subject, s.Status.Detail} {
-		e.U16(uint16(n))
-	}
-	e.String(s.Text.ForWire())
-	e.String(st.host)
-	e.Count(len(st.hops))
+	r := retry.Record{State: st.state, Host: st.host}
 	for hop := range st.hops {
-		e.String(hop)
+		r.Hops = append(r.Hops, hop)
 	}
-	return e.Buf
+	return r.Marshal()
 }
 
 // unmarshalFailing reads a record; nil: it makes no sense.
 func unmarshalFailing(k failKey, b []byte) *failing {
-	d := wire.NewDecoder(b)
-	if d.U8() != failingVersion {
+	r, ok := retry.UnmarshalRecord(b)
+	if !ok {
 		return nil
 	}
-	st := &failing{key: k}
-	s := &st.state
-	for _, t := range []*time.Time{&s.Since, &s.KindSince, &s.Last, &s.Next, &s.GaveUp} {
-		if ms := d.I64(); ms != 0 {
-			*t = time.UnixMilli(ms)
-		}
-	}
-	s.Attempts = int(d.U32())
-	s.Kind = outcome.Kind(d.String(64))
-	s.Code = int(d.U16())
-	s.Status = smtp.Status{Class: int(d.U16()), Subject: int(d.U16()), Detail: int(d.U16())}
-	s.Text = untrusted.FromWire(d.String(4096))
-	st.host = d.String(1024)
-	n := d.Count(maxHops, 4)
-	st.hops = make(map[string]struct{}, n)
-	for range n {
-		st.hops[d.String(1024)] = struct{}{}
-	}
-	if d.Finish() != nil || s.IsZero() {
-		return nil
+	st := &failing{key: k, state: r.State, host: r.Host, hops: make(map[string]struct{}, len(r.Hops))}
+	for _, hop := range r.Hops {
+		st.hops[hop] = struct{}{}
 	}
 	return st
-}
-
-func milliOrZero(t time.Time) int64 {
-	if t.IsZero() {
-		return 0
-	}
-	return t.UnixMilli()
 }

@@ -2,11 +2,14 @@ package mtactl
 
 import (
 	"fmt"
+	"net"
+	"net/url"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"filbert/pkg/proto"
+	"filbert/pkg/retry"
 	"filbert/pkg/settings"
 )
 
@@ -67,8 +70,39 @@ func (a *app) explain(q *proto.ExplainQuery, asJSON bool) error {
 	}
 	for i := range answer.Leaves {
 		a.leaf(&answer.Leaves[i])
+		a.retryStates(&answer.Leaves[i])
 	}
 	return nil
+}
+
+// retryStates tells what is remembered of the hosts of a leaf. Without mtadb
+// there is nothing to tell.
+func (a *app) retryStates(l *proto.ExplainLeaf) {
+	cl, err := a.mtadb()
+	if err != nil {
+		return
+	}
+	now := a.now()
+	for _, h := range l.Hosts {
+		key := h // "address:port", or "name[address]:port"
+		if _, rest, named := strings.Cut(h, "["); named {
+			address, port, _ := strings.Cut(rest, "]:")
+			key = net.JoinHostPort(address, port)
+		}
+		if l.Login != "" {
+			key += " as " + l.Login
+		}
+		var page proto.MemoryPage
+		v := url.Values{"kind": {proto.MemoryHost.String()}, "prefix": {key}, "limit": {"10"}}
+		if cl.get(a.ctx, "/v1/memory?"+v.Encode(), &page) != nil {
+			return
+		}
+		for i := range page.Records {
+			if r, ok := retry.UnmarshalRecord(page.Records[i].Value); ok && page.Records[i].Key == key {
+				fmt.Fprintf(a.Out, "    %s %s\n", show(h), a.paint(yellow, strings.Join(retryWords(&r, now), "; ")))
+			}
+		}
+	}
 }
 
 func (a *app) askExplain(q *proto.ExplainQuery) (*proto.ExplainAnswer, error) {

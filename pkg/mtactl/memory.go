@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"filbert/pkg/proto"
+	"filbert/pkg/retry"
 )
 
 func (a *app) memoryCommand() *cobra.Command {
@@ -17,9 +18,9 @@ func (a *app) memoryCommand() *cobra.Command {
 		Use:   "memory",
 		Short: "show and forget what is known of hosts and addresses",
 		Long: `memory lists what the suite remembers of servers and addresses: the records, how old they
-are and when they are forgotten. A server goes by its address and port. Why mail waits for
-one, mtactl queue list says. Forgetting is always safe: it is found out again. There are the
-kinds host, address, quirk, order and callout.`,
+are and when they are forgotten; of hosts and addresses that failed, too, what was seen and
+what follows from it. A server goes by its address and port. Forgetting is always safe: it is
+found out again. There are the kinds host, address, quirk, order and callout.`,
 		Example: `  mtactl memory show
   mtactl memory show host 192.0.2.
   mtactl memory host 192.0.2.1
@@ -162,8 +163,57 @@ func (a *app) memoryShow(kinds []string, prefix string, limit int, asJSON bool) 
 		t.add(show(r.Kind), show(r.Key), size(int64(r.Size)), age(now.Sub(r.Kept)), until(r.Expires, now))
 	}
 	t.print(a, true)
+	if len(list) <= maxConclusions {
+		for i := range list {
+			a.conclusion(&list[i], now)
+		}
+	}
 	return nil
 }
+
+// maxConclusions is up to how many records each is put into words.
+const maxConclusions = 20
+
+// conclusion tells what follows from a record, and from which facts.
+func (a *app) conclusion(item *proto.MemoryItem, now time.Time) {
+	if item.Kind != proto.MemoryHost.String() && item.Kind != proto.MemoryAddress.String() {
+		return
+	}
+	r, ok := retry.UnmarshalRecord(item.Value)
+	if !ok {
+		return
+	}
+	fmt.Fprintf(a.Out, "\n%s\n", a.paint(bold, show(item.Key)))
+	for _, line := range retryWords(&r, now) {
+		fmt.Fprintf(a.Out, "  %s\n", line)
+	}
+}
+
+// retryWords is a retry state for people: facts first, then what follows.
+func retryWords(r *retry.Record, now time.Time) []string {
+	s := &r.State
+	var lines []string
+	if r.Host != "" {
+		lines = append(lines, "is "+show(r.Host))
+	}
+	failed := "has failed"
+	if s.Attempts > 1 {
+		failed = fmt.Sprintf("has failed %d times in a row", s.Attempts)
+	}
+	lines = append(lines, fmt.Sprintf("%s since %s, last %s ago (%s)", failed, clock(s.Since), age(now.Sub(s.Last)), show(string(s.Kind))))
+	if !s.Text.IsEmpty() {
+		lines = append(lines, "said: "+s.Text.ForTerminal())
+	}
+	if !s.GaveUp.IsZero() {
+		lines = append(lines, "mail was given up for it at "+clock(s.GaveUp)+": rules with afterwards = \"once\" allow later mail one attempt")
+	}
+	if s.Next.After(now) {
+		return append(lines, "is tried again in "+age(s.Next.Sub(now))+", at "+clock(s.Next)+"; mail for it waits until then")
+	}
+	return append(lines, "is due: the next message finds out whether it is back")
+}
+
+func clock(t time.Time) string { return t.Local().Format("2 January 15:04:05") }
 
 func until(at *time.Time, now time.Time) string {
 	if at == nil {

@@ -406,3 +406,20 @@ func TestBuiltInRulesAreRules(t *testing.T) {
 		}
 	}
 }
+
+func TestARecordSaysWhatTheStateSays(t *testing.T) {
+	want := Record{State: State{Since: start, KindSince: start.Add(time.Hour), Last: start.Add(2 * time.Hour), Next: start.Add(3 * time.Hour), Attempts: 7}, Host: "mx.example", Hops: []string{"a.example", "b.example"}}
+	got, ok := UnmarshalRecord(want.Marshal())
+	if !ok || !got.State.Since.Equal(want.State.Since) || !got.State.KindSince.Equal(want.State.KindSince) || !got.State.Last.Equal(want.State.Last) ||
+		!got.State.Next.Equal(want.State.Next) || !got.State.GaveUp.IsZero() || got.State.Attempts != 7 || got.Host != want.Host || len(got.Hops) != 2 {
+		t.Errorf("%+v", got)
+	}
+	other := want.Marshal()
+	other[0]++
+	if _, ok := UnmarshalRecord(other); ok {
+		t.Error("a record of another version was read")
+	}
+	if _, ok := UnmarshalRecord(append(want.Marshal(), 0)); ok {
+		t.Error("octets behind the record were passed over")
+	}
+}

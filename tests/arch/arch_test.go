@@ -322,7 +322,7 @@ var encoders = []string{
 	"pkg/pickup/header.go",       // compared with field names
 	"pkg/pickup/dialogue.go",     // qualified, then parsed
 	"pkg/pickup/drain.go",        // into the envelope of a Submission
-	"pkg/dispatch/remember.go",   // a record of mtadb
+	"pkg/retry/record.go",        // a record of mtadb
 }
 
 // TestUntrustedTextLeavesByItsConversions: P16.1. Text of a peer reaches a log
