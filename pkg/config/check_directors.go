@@ -130,11 +130,16 @@ func (c *checker) ownTransport(key, name string) {
 			`name a local transport, or one with driver "lmtp" and its socket or host; a smartuser director and a router send mail on`)
 		return
 	}
-	if ok && t.Driver == "lmtp" && t.Socket == "" && t.Host == "" {
+	if ok && leadsNowhere(t) {
 		c.bad(key, fmt.Sprintf("transport %q says nowhere to send to, and a director finds no hosts for it", name), fmt.Sprintf("write socket or host in [transport.%s]", name))
 		return
 	}
 	c.transport(key, name, localTransports...)
+}
+
+// leadsNowhere tells a transport that sends, and has to be told where to.
+func leadsNowhere(t settings.Transport) bool {
+	return t.Driver == "lmtp" && t.Socket == "" && t.Host == ""
 }
 
 func (c *checker) userDirector(path string, d *settings.Director) {

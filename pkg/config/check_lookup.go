@@ -18,6 +18,7 @@ var (
 	lookupFiles   = []string{"file", "regexp", "cidr", "cdb", "sqlite"}
 	lookupServers = []string{"pgsql", "mysql", "ldap", "redis", "socketmap"}
 	lookupLogins  = []string{"pgsql", "mysql", "ldap", "redis"}
+	lookupSQL     = []string{"sqlite", "pgsql", "mysql"}
 	lookupQueries = []string{"sqlite", "pgsql", "mysql", "ldap", "redis"}
 	lookupCached  = []string{"sqlite", "pgsql", "mysql", "ldap", "redis", "socketmap"}
 )
@@ -144,6 +145,9 @@ func (c *checker) lookupServers(path string, l *settings.Lookup) {
 	if l.Type == "redis" && strings.Trim(l.Database, "0123456789") != "" {
 		c.bad(path+".database", fmt.Sprintf("%q is no number", l.Database), "write a number in quotes, like \"0\"")
 	}
+	if (l.Type == "pgsql" || l.Type == "mysql") && l.Username == "" {
+		c.bad(path+".username", "is missing: who logs in to the database", `write username = "filbert"`)
+	}
 	if (l.Type == "pgsql" || l.Type == "mysql") && l.Database == "" {
 		c.bad(path+".database", "is missing: the name of the database", `write database = "mail"`)
 	}
@@ -188,11 +192,32 @@ func (c *checker) lookupQuery(path string, l *settings.Lookup) {
 		}
 		c.bad(key, err.Error(), hint)
 	}
+	if err == nil && contains(lookupSQL, l.Type) {
+		if _, err := lookup.ParseStatement(l.Type, l.Query); err != nil {
+			c.bad(key, err.Error(), fmt.Sprintf("write it like %q", exampleQuery[l.Type]))
+		}
+	}
 	if l.Type == "ldap" {
+		if err == nil {
+			c.ldapFilter(key, q)
+		}
 		c.oneOfOrUnset(path+".scope", l.Scope, "sub", "one", "base")
 		if l.Base == "" {
 			c.bad(path+".base", "is missing: where the search begins", `write base = "ou=people,dc=example,dc=org"`)
 		}
+	}
+}
+
+// ldapFilter checks what of a filter needs no knowledge of LDAP.
+func (c *checker) ldapFilter(key string, q lookup.Question) {
+	open := 0
+	for _, p := range q {
+		open += strings.Count(p.Text, "(") - strings.Count(p.Text, ")")
+	}
+	if err := q.OnTheRight("("); err != nil {
+		c.bad(key, err.Error(), `write it like "(mail={key})"`)
+	} else if open != 0 || q[0].Place != lookup.Nowhere || !strings.HasPrefix(q[0].Text, "(") {
+		c.bad(key, "is no filter: brackets stand around it and its parts, each with its partner", `write it like "(&(mail={key})(objectClass=person))"`)
 	}
 }
 

@@ -67,6 +67,11 @@ func (c *checker) routerTransport(path string, r *settings.Router) {
 			c.bad(path+".transport", "is missing: an accept router finds no hosts, so the transport must know what to do", `write the name of a transport: maildir, pipe, lmtp or discard`)
 			return
 		}
+		if t, ok := c.s.Transports[r.Transport]; ok && leadsNowhere(t) {
+			c.bad(path+".transport", fmt.Sprintf("transport %q says nowhere to send to, and an accept router finds no hosts for it", r.Transport),
+				fmt.Sprintf("write socket or host in [transport.%s]", r.Transport))
+			return
+		}
 		c.transport(path+".transport", r.Transport, localTransports...)
 	default:
 		c.transport(path+".transport", r.Transport, "smtp", "lmtp")

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"log"
-	"strings"
 	"sync"
 
 	"github.com/go-ldap/ldap/v3"
@@ -85,10 +84,10 @@ func (t *table) parse(set settings.Lookup) (err error) {
 	if !t.filter.Asks() && !t.base.Asks() {
 		return lookup.ErrNoPlace
 	}
-	if err := onTheRight(t.filter, "("); err != nil {
+	if err := t.filter.OnTheRight("("); err != nil {
 		return err
 	}
-	if err := onTheRight(t.base, ",+"); err != nil {
+	if err := t.base.OnTheRight(",+"); err != nil {
 		return fmt.Errorf("base: %w", err)
 	}
 	sample, _ := lookup.SubjectOf("a@b")
@@ -98,22 +97,6 @@ func (t *table) parse(set settings.Lookup) (err error) {
 	}
 	if _, err := ldap.ParseDN(base); err != nil {
 		return fmt.Errorf("the base %s: %w", set.Base, err)
-	}
-	return nil
-}
-
-// onTheRight refuses a place that is not in a value: escaping protects values,
-// and a key must not choose the attribute.
-func onTheRight(q lookup.Question, begins string) error {
-	before := ""
-	for _, p := range q {
-		if p.Place == lookup.Nowhere {
-			before += p.Text
-			continue
-		}
-		if !strings.Contains(before[strings.LastIndexAny(before, begins)+1:], "=") {
-			return errors.New("a {key}, {local_part} or {domain} may only stand behind a =")
-		}
 	}
 	return nil
 }

@@ -120,6 +120,23 @@ func (q Question) Asks() bool {
 	return false
 }
 
+// OnTheRight refuses a place of an LDAP filter or base that is not in a value:
+// escaping protects values, and a key must not choose the attribute. Each part begins
+// behind one of these characters.
+func (q Question) OnTheRight(begins string) error {
+	before := ""
+	for _, p := range q {
+		if p.Place == Nowhere {
+			before += p.Text
+			continue
+		}
+		if !strings.Contains(before[strings.LastIndexAny(before, begins)+1:], "=") {
+			return errors.New("a {key}, {local_part} or {domain} may only stand behind a =")
+		}
+	}
+	return nil
+}
+
 // Fill puts a key, escaped for the language of the question. False: see
 // Subject.At.
 func (q Question) Fill(s Subject, escape func(string) string) (string, bool) {

@@ -25,16 +25,16 @@ func Open(set settings.Lookup) (lookup.Table, error) {
 	case "sqlite":
 		return openFile(set)
 	case "pgsql":
-		return openServers(set, dialect{numbered: true, dollars: true}, connectPostgres)
+		return openServers(set, connectPostgres)
 	case "mysql":
-		return openServers(set, dialect{backslashes: true, hashes: true}, connectMySQL)
+		return openServers(set, connectMySQL)
 	}
 	return nil, fmt.Errorf("%q is no SQL database", set.Type)
 }
 
 // servers is a table on database servers.
 type servers struct {
-	stmt     statement
+	stmt     lookup.Statement
 	failover *lookup.Failover
 	names    []string // for Where
 	dbs      []asker
@@ -49,8 +49,8 @@ type asker interface {
 // connect makes a pool, and no connection.
 type connect func(set settings.Lookup, s lookup.Server, trust *tls.Config, text string) (asker, error)
 
-func openServers(set settings.Lookup, d dialect, connect connect) (lookup.Table, error) {
-	stmt, err := parse(set.Query, d)
+func openServers(set settings.Lookup, connect connect) (lookup.Table, error) {
+	stmt, err := lookup.ParseStatement(set.Type, set.Query)
 	if err != nil {
 		return nil, err
 	}
@@ -67,7 +67,7 @@ func openServers(set settings.Lookup, d dialect, connect connect) (lookup.Table,
 	}
 	t := &servers{stmt: stmt, failover: lookup.NewFailover(list, lookup.TimeoutOf(set))}
 	for _, s := range list {
-		db, err := connect(set, s, trust, stmt.text)
+		db, err := connect(set, s, trust, stmt.Text)
 		if err != nil {
 			t.Close()
 			return nil, fmt.Errorf("server %q: %w", s.Name, err)
@@ -96,12 +96,12 @@ func (t *servers) Find(ctx context.Context, key string) (lookup.Answer, error) {
 	return a, nil
 }
 
-func arguments(s statement, key string) ([]any, bool) {
+func arguments(s lookup.Statement, key string) ([]any, bool) {
 	subject, ok := lookup.SubjectOf(key)
 	if !ok {
 		return nil, false
 	}
-	return s.arguments(subject)
+	return s.Arguments(subject)
 }
 
 // Close ends all connections.

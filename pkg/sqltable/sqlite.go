@@ -20,7 +20,7 @@ import (
 // file is a table in a SQLite database.
 type file struct {
 	path        string
-	stmt        statement
+	stmt        lookup.Statement
 	timeout     time.Duration
 	connections int
 
@@ -40,7 +40,7 @@ type opened struct {
 type identity struct{ device, inode uint64 }
 
 func openFile(set settings.Lookup) (lookup.Table, error) {
-	stmt, err := parse(set.Query, dialect{})
+	stmt, err := lookup.ParseStatement(set.Type, set.Query)
 	if err != nil {
 		return nil, err
 	}
@@ -88,7 +88,7 @@ func (f *file) current() (*opened, error) {
 			return nil, fmt.Errorf("open %s: %w", f.path, err)
 		}
 		f.retire()
-		f.open = &opened{id: id, database: newDatabase(db, f.stmt.text, f.connections)}
+		f.open = &opened{id: id, database: newDatabase(db, f.stmt.Text, f.connections)}
 	}
 	f.open.users.Add(1)
 	return f.open, nil

@@ -1,12 +1,10 @@
-package sqltable
+package lookup
 
 import (
 	"errors"
 	"fmt"
 	"strconv"
 	"strings"
-
-	"filbert/pkg/lookup"
 )
 
 // dialect is what the reader of queries must know of a database.
@@ -17,17 +15,34 @@ type dialect struct {
 	hashes      bool // # begins a comment
 }
 
-// statement is a query as the database gets it, and what its parameters are.
-type statement struct {
-	text   string
-	places []lookup.Place
+// dialects are those of the types of lookups.
+var dialects = map[string]dialect{
+	"sqlite": {},
+	"pgsql":  {numbered: true, dollars: true},
+	"mysql":  {backslashes: true, hashes: true},
 }
 
-// parse makes parameters of the places in a query. It reads quotes and comments
+// Statement is a query of SQL as the database gets it, and what its parameters are.
+type Statement struct {
+	Text   string
+	places []Place
+}
+
+// ParseStatement makes parameters of the places in a query for a type of lookup:
+// sqlite, pgsql or mysql.
+func ParseStatement(kind, query string) (Statement, error) {
+	d, ok := dialects[kind]
+	if !ok {
+		return Statement{}, fmt.Errorf("%q is no SQL database", kind)
+	}
+	return d.parse(query)
+}
+
+// parse reads quotes and comments
 // only as far as needed to tell what is outside of them: nothing of a key is ever
 // put into the text, so that a mistake here can make a query fail, not lie.
-func parse(query string, d dialect) (statement, error) {
-	var s statement
+func (d dialect) parse(query string) (Statement, error) {
+	var s Statement
 	var out strings.Builder
 	for i := 0; i < len(query); {
 		if n, err := d.quoted(query[i:]); err != nil {
@@ -40,7 +55,7 @@ func parse(query string, d dialect) (statement, error) {
 		if err := d.foreign(query[i:]); err != nil {
 			return s, err
 		}
-		place, n, err := lookup.PlaceAt(query[i:])
+		place, n, err := PlaceAt(query[i:])
 		if err != nil {
 			return s, err
 		}
@@ -60,9 +75,9 @@ func parse(query string, d dialect) (statement, error) {
 		i += n
 	}
 	if len(s.places) == 0 {
-		return s, lookup.ErrNoPlace
+		return s, ErrNoPlace
 	}
-	s.text = out.String()
+	s.Text = out.String()
 	return s, nil
 }
 
@@ -150,8 +165,8 @@ func (d dialect) noPlaceIn(text string) error {
 	return nil
 }
 
-// arguments are the parameters for a key. False: the key lacks a part.
-func (s statement) arguments(of lookup.Subject) ([]any, bool) {
+// Arguments are the parameters for a key. False: the key lacks a part.
+func (s Statement) Arguments(of Subject) ([]any, bool) {
 	args := make([]any, len(s.places))
 	for i, p := range s.places {
 		v, ok := of.At(p)

@@ -1,39 +1,33 @@
-package sqltable
+package lookup
 
 import (
 	"slices"
 	"strings"
 	"testing"
-
-	"filbert/pkg/lookup"
 )
 
-var (
-	postgresql = dialect{numbered: true, dollars: true}
-	mariadb    = dialect{backslashes: true, hashes: true}
-	sqlite     = dialect{}
-)
+var postgresql, mariadb, sqlite = dialects["pgsql"], dialects["mysql"], dialects["sqlite"]
 
 func TestPlacesBecomeParameters(t *testing.T) {
 	for _, c := range []struct {
 		d           dialect
 		query, want string
-		places      []lookup.Place
+		places      []Place
 	}{
-		{sqlite, "SELECT v FROM t WHERE k={key}", "SELECT v FROM t WHERE k=?", []lookup.Place{lookup.WholeKey}},
+		{sqlite, "SELECT v FROM t WHERE k={key}", "SELECT v FROM t WHERE k=?", []Place{WholeKey}},
 		{postgresql, "SELECT v FROM t WHERE l={local_part} AND d={domain} OR k={key}",
-			"SELECT v FROM t WHERE l=$1 AND d=$2 OR k=$3", []lookup.Place{lookup.LocalPart, lookup.Domain, lookup.WholeKey}},
-		{sqlite, "SELECT '?{other}' FROM t WHERE k={key} -- what? {key}", "SELECT '?{other}' FROM t WHERE k=? -- what? {key}", []lookup.Place{lookup.WholeKey}},
-		{postgresql, `SELECT $a$it's $1$a$, "it's" FROM t WHERE x ? {key}`, `SELECT $a$it's $1$a$, "it's" FROM t WHERE x ? $1`, []lookup.Place{lookup.WholeKey}},
+			"SELECT v FROM t WHERE l=$1 AND d=$2 OR k=$3", []Place{LocalPart, Domain, WholeKey}},
+		{sqlite, "SELECT '?{other}' FROM t WHERE k={key} -- what? {key}", "SELECT '?{other}' FROM t WHERE k=? -- what? {key}", []Place{WholeKey}},
+		{postgresql, `SELECT $a$it's $1$a$, "it's" FROM t WHERE x ? {key}`, `SELECT $a$it's $1$a$, "it's" FROM t WHERE x ? $1`, []Place{WholeKey}},
 		{mariadb, `SELECT 'it\'s', "a""b" FROM t # it's
 WHERE k={key}`, `SELECT 'it\'s', "a""b" FROM t # it's
-WHERE k=?`, []lookup.Place{lookup.WholeKey}},
-		{mariadb, "SELECT `a\\` FROM t WHERE /* it's {key}? */ k={key}", "SELECT `a\\` FROM t WHERE /* it's {key}? */ k=?", []lookup.Place{lookup.WholeKey}},
-		{sqlite, "SELECT json('{\"a\":1}') WHERE x={key}", "SELECT json('{\"a\":1}') WHERE x=?", []lookup.Place{lookup.WholeKey}},
+WHERE k=?`, []Place{WholeKey}},
+		{mariadb, "SELECT `a\\` FROM t WHERE /* it's {key}? */ k={key}", "SELECT `a\\` FROM t WHERE /* it's {key}? */ k=?", []Place{WholeKey}},
+		{sqlite, "SELECT json('{\"a\":1}') WHERE x={key}", "SELECT json('{\"a\":1}') WHERE x=?", []Place{WholeKey}},
 	} {
-		s, err := parse(c.query, c.d)
-		if err != nil || s.text != c.want || !slices.Equal(s.places, c.places) {
-			t.Errorf("%s: got %s, %v, %v", c.query, s.text, s.places, err)
+		s, err := c.d.parse(c.query)
+		if err != nil || s.Text != c.want || !slices.Equal(s.places, c.places) {
+			t.Errorf("%s: got %s, %v, %v", c.query, s.Text, s.places, err)
 		}
 	}
 }
@@ -56,25 +50,25 @@ func TestQueriesThatCannotBeBoundAreRefused(t *testing.T) {
 		{postgresql, "SELECT $a$ FROM t WHERE k={key}", "never closed"},
 		{sqlite, "SELECT /* FROM t WHERE k={key}", "no end"},
 	} {
-		if s, err := parse(c.query, c.d); err == nil || !strings.Contains(err.Error(), c.want) {
-			t.Errorf("%s: got %q, %v", c.query, s.text, err)
+		if s, err := c.d.parse(c.query); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: got %q, %v", c.query, s.Text, err)
 		}
 	}
 }
 
-func FuzzParseKeepsTheText(f *testing.F) {
+func FuzzParseStatementKeepsTheText(f *testing.F) {
 	for _, s := range []string{"SELECT {key}", "'{key}'", "$a$ $a$ {domain}", "`", "--", "/*", "{key}{key}", "'\\'{key}"} {
 		f.Add(s, true)
 		f.Add(s, false)
 	}
 	f.Fuzz(func(t *testing.T, query string, numbered bool) {
 		d := dialect{numbered: numbered, dollars: numbered, backslashes: !numbered, hashes: !numbered}
-		s, err := parse(query, d)
+		s, err := d.parse(query)
 		if err != nil {
 			return
 		}
-		if len(s.places) == 0 || len(s.text) > len(query) {
-			t.Errorf("%q: got %q with %d places", query, s.text, len(s.places))
+		if len(s.places) == 0 || len(s.Text) > len(query) {
+			t.Errorf("%q: got %q with %d places", query, s.Text, len(s.places))
 		}
 	})
 }
