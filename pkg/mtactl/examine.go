@@ -284,32 +284,6 @@ func (x *examiner) tableProblems(path string, list []lookup.Problem) {
 	}
 }
 
-// programs looks at what pipe transports run.
-func (x *examiner) programs() {
-	names := make([]string, 0, len(x.s.Transports))
-	for name := range x.s.Transports {
-		names = append(names, name)
-	}
-	sort.Strings(names)
-	for _, name := range names {
-		t := x.s.Transports[name]
-		if t.Driver == "pipe" && len(t.Command) > 0 {
-			st, err := os.Stat(t.Command[0])
-			switch {
-			case err != nil:
-				x.bad(t.Command[0], fmt.Sprintf("the command of transport %q: %s", name, reason(err)), "mail for it waits until the program is there")
-			case !st.Mode().IsRegular() || st.Mode().Perm()&0o111 == 0:
-				x.bad(t.Command[0], fmt.Sprintf("the command of transport %q is no program that can be run", name), "chmod +x, or correct the path")
-			}
-		}
-		if t.User != "" && !x.inst.Private {
-			if _, err := privsep.LookupUser(t.User); errors.Is(err, privsep.ErrNoUser) {
-				x.bad("user "+t.User, fmt.Sprintf("is to deliver for transport %q and does not exist", name), "add the user, or correct the setting")
-			}
-		}
-	}
-}
-
 // ports tries to bind what nobody should have bound: only a hint, because it
 // can change before the start.
 func (x *examiner) ports() {

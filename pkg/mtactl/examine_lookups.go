@@ -1,6 +1,7 @@
 package mtactl
 
 import (
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"maps"
@@ -18,6 +19,11 @@ import (
 func (x *examiner) lookups() {
 	for _, name := range slices.Sorted(maps.Keys(x.s.Lookups)) {
 		l := x.s.Lookups[name]
+		if l.CAFile != "" {
+			if err := checkAuthorities(l.CAFile); err != nil {
+				x.unread(l.CAFile, err)
+			}
+		}
 		switch l.Type {
 		case "file":
 			x.lookupFile(l.Path, lookup.MaxText, func(name string, data []byte) error { return second(lookup.ParseText(name, data)) })
@@ -35,6 +41,18 @@ func (x *examiner) lookups() {
 			}
 		}
 	}
+}
+
+// maxAuthorities bounds a file of certificates.
+const maxAuthorities = 16 << 20
+
+// checkAuthorities looks for certificates in a file.
+func checkAuthorities(path string) error {
+	data, err := lookup.ReadFile(path, maxAuthorities)
+	if err == nil && !x509.NewCertPool().AppendCertsFromPEM(data) {
+		err = fmt.Errorf("%s has no certificates in PEM form", filepath.Base(path))
+	}
+	return err
 }
 
 // second is what a parser says of what it was given.
