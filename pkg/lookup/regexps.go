@@ -22,6 +22,10 @@ const (
 // anywhere in the key unless ^ and $ hold it; a slash in it is written \/. The
 // first line that matches decides. {1} to {9} in the value are what the groups
 // matched.
+//
+// A key is what strangers write, and values are read as lists of recipients,
+// commands, paths and hosts. So a line does not match where a group that its value
+// uses would bring along a character with a meaning in one of these (active).
 type Regexps struct {
 	name  string
 	lines []regexpLine
@@ -67,10 +71,15 @@ func parseRegexpLine(line string) (l regexpLine, problem string) {
 	if err != nil {
 		return l, strings.Replace(err.Error(), "(?i)", "", 1)
 	}
-	for i := 0; i+2 < len(value); i++ {
-		if value[i] == '{' && value[i+2] == '}' && '1' <= value[i+1] && value[i+1] <= '9' && int(value[i+1]-'0') > re.NumSubexp() {
+	captures := false
+	for i := range value {
+		g := captureAt(value, i)
+		if captures = captures || g > 0; g > re.NumSubexp() {
 			return l, "the value has " + value[i:i+3] + ", but the expression has not so many groups"
 		}
+	}
+	if captures && strings.Contains(value, "|") {
+		return l, "the value is a command with a part of the key in it, which a stranger could make an option; a command finds the address in its environment"
 	}
 	return regexpLine{re: re, value: value}, ""
 }
@@ -103,33 +112,54 @@ func (t *Regexps) Find(key string) Answer {
 		if m == nil {
 			continue
 		}
+		value, ok := fill(l.value, key, m)
+		if !ok {
+			continue
+		}
 		a := Answer{Found: true, Where: where(t.name, l.line)}
-		if l.value != "" {
-			a.Values = []string{fill(l.value, key, m)}
+		if value != "" {
+			a.Values = []string{value}
 		}
 		return a
 	}
 	return Answer{}
 }
 
+// active are the characters that may mean something where a value is used: they
+// divide recipients, and begin commands, files, comments and quotes.
+const active = " \t,;:|/\\\"()<>[]#"
+
+// captureAt is the number of the group whose {1} to {9} stands at a place, 0 for none.
+func captureAt(value string, i int) int {
+	if i+2 < len(value) && value[i] == '{' && value[i+2] == '}' && '1' <= value[i+1] && value[i+1] <= '9' {
+		return int(value[i+1] - '0')
+	}
+	return 0
+}
+
 // fill puts captures into a value. It is read once from left to right, so that
-// braces in what was captured mean nothing.
-func fill(value, key string, m []int) string {
+// braces in the text mean nothing. False: a capture may not stand there.
+func fill(value, key string, m []int) (string, bool) {
 	if !strings.Contains(value, "{") {
-		return value
+		return value, true
 	}
 	var b strings.Builder
 	for i := 0; i < len(value); i++ {
-		if value[i] != '{' || i+2 >= len(value) || value[i+2] != '}' || value[i+1] < '1' || value[i+1] > '9' {
+		g := captureAt(value, i)
+		if g == 0 {
 			b.WriteByte(value[i])
 			continue
 		}
-		if g := 2 * int(value[i+1]-'0'); g+1 < len(m) && m[g] >= 0 {
-			b.WriteString(key[m[g]:m[g+1]])
+		if 2*g+1 < len(m) && m[2*g] >= 0 {
+			text := key[m[2*g]:m[2*g+1]]
+			if strings.ContainsAny(text, active) {
+				return "", false
+			}
+			b.WriteString(text)
 		}
 		i += 2
 	}
-	return b.String()
+	return b.String(), true
 }
 
 // Len is the number of expressions.

@@ -142,6 +142,46 @@ func TestFirstExpressionWins(t *testing.T) {
 	}
 }
 
+// Else a stranger could name recipients of his own, commands and files by an address
+// that an expression makes an entry of.
+func TestWhatIsCapturedBringsNothingAlong(t *testing.T) {
+	x, err := lookup.ParseRegexps("r", []byte("/^cmd-(.*)@/ {1}\n/list-(.*)-request/ {1}-owner@example.org\n/^plain-(.*)@/ plain\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for key, want := range map[string]string{
+		"cmd-o'brien@example.org":                      "[o'brien]",
+		"list-a.b+c=d-request@example.org":             "[a.b+c=d-owner@example.org]",
+		"plain-|/bin/sh@example.org":                   "[plain]",
+		"cmd-|/bin/sh@example.org":                     "[]",
+		"cmd-/etc/x@example.org":                       "[]",
+		"cmd-#@example.org":                            "[]",
+		`"list-x, |/bin/sh, y-request"@example.org`:    "[]",
+		`"list-x,me@evil.example,y-request"@a.example`: "[]",
+		`"list-:include:x-request"@a.example`:          "[]",
+		`"list-x\"y-request"@a.example`:                "[]",
+	} {
+		if a := x.Find(key); fmt.Sprint(a.Values) != want || a.Found != (want != "[]") {
+			t.Errorf("%s: %+v, want %s", key, a, want)
+		}
+	}
+	_, err = lookup.ParseRegexps("r", []byte(`/^run-(.*)@/ "|/bin/run {1}"`))
+	if err == nil || !strings.Contains(err.Error(), "command") {
+		t.Errorf("a command with a capture: %v", err)
+	}
+}
+
+func TestAHomeThatClimbsIsNone(t *testing.T) {
+	for _, text := range []string{"vmail:/var/mail/../../etc", "vmail:/.."} {
+		if u, err := lookup.ParseUser(text); err == nil {
+			t.Errorf("%s: %+v", text, u)
+		}
+	}
+	if _, err := lookup.ParseUser("vmail:/var/mail/a..b"); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestExpressionMistakes(t *testing.T) {
 	for _, bad := range []string{"x y", "/x y", "//", "/(/ x", "/a/b x", "/(a)/ {2}", "/" + strings.Repeat("x", 2001) + "/ y", "/" + strings.Repeat("(x{1000}){1000}", 1) + "/ y"} {
 		if _, err := lookup.ParseRegexps("r", []byte("/fine/ x\n"+bad+"\n")); err == nil || !strings.HasPrefix(err.Error(), "r:2: ") {

@@ -3,6 +3,7 @@ package lookup
 import (
 	"fmt"
 	"path"
+	"slices"
 	"strings"
 
 	"filbert/pkg/mailaddr"
@@ -94,6 +95,9 @@ func parseUser(s string) (User, string) {
 		return User{}, "no user name"
 	case strings.Contains(s, ":") && !path.IsAbs(home):
 		return User{}, "the home behind the colon is no absolute path"
+	case slices.Contains(strings.Split(home, "/"), ".."):
+		// A database may have made it of an address.
+		return User{}, "the home behind the colon has .. in it"
 	}
 	return User{Name: name, Home: home}, ""
 }
