@@ -74,22 +74,32 @@ func compile(s *settings.Settings, w World) (*rules, error) {
 	if r.tables, err = openTables(s, w, r.mistake); err != nil {
 		return nil, err
 	}
+	if err = r.complete(local); err != nil {
+		r.tables.Close()
+		return nil, err
+	}
+	return r, nil
+}
+
+// complete makes of the settings all that may ask the tables.
+func (r *rules) complete(local []string) (err error) {
+	s := r.settings
 	if r.local, err = r.compileAsking(local, pattern.Domains); err != nil {
-		return nil, fmt.Errorf("domains.local: %w", err)
+		return fmt.Errorf("domains.local: %w", err)
 	}
 	if r.home, err = homeDomain(s.Hostname); err != nil {
-		return nil, fmt.Errorf("hostname: %w", err)
+		return fmt.Errorf("hostname: %w", err)
 	}
 	if r.postmaster, err = mailaddr.ParseLocalOrMailbox(untrusted.From(s.Postmaster)); err != nil {
-		return nil, fmt.Errorf("postmaster: %w", err)
+		return fmt.Errorf("postmaster: %w", err)
 	}
 	if err := r.compileDirectors(); err != nil {
-		return nil, err
+		return err
 	}
 	if err := r.compileRouters(); err != nil {
-		return nil, err
+		return err
 	}
-	return r, r.openResolver()
+	return r.openResolver()
 }
 
 // homeDomain is the hostname as addresses have it.
