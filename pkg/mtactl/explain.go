@@ -59,6 +59,9 @@ func (a *app) explain(q *proto.ExplainQuery, asJSON bool) error {
 	if err != nil {
 		return err
 	}
+	for i := range answer.Leaves {
+		a.known(&answer.Leaves[i])
+	}
 	if asJSON {
 		return printJSON(a.Out, answer)
 	}
@@ -70,39 +73,49 @@ func (a *app) explain(q *proto.ExplainQuery, asJSON bool) error {
 	}
 	for i := range answer.Leaves {
 		a.leaf(&answer.Leaves[i])
-		a.retryStates(&answer.Leaves[i])
 	}
 	return nil
 }
 
-// retryStates tells what is remembered of the hosts of a leaf. Without mtadb
-// there is nothing to tell.
-func (a *app) retryStates(l *proto.ExplainLeaf) {
+// known fills in what is remembered of the hosts of a leaf. Without mtadb there
+// is nothing to tell.
+func (a *app) known(l *proto.ExplainLeaf) {
 	cl, err := a.mtadb()
 	if err != nil {
 		return
 	}
 	now := a.now()
 	for _, h := range l.Hosts {
-		key := h // "address:port", or "name[address]:port"
-		if _, rest, named := strings.Cut(h, "["); named {
-			address, port, _ := strings.Cut(rest, "]:")
-			key = net.JoinHostPort(address, port)
-		}
-		if l.Login != "" {
-			key += " as " + l.Login
-		}
+		key := memoryKey(h, l.Login)
 		var page proto.MemoryPage
 		v := url.Values{"kind": {proto.MemoryHost.String()}, "prefix": {key}, "limit": {"10"}}
 		if cl.get(a.ctx, "/v1/memory?"+v.Encode(), &page) != nil {
 			return
 		}
 		for i := range page.Records {
-			if r, ok := retry.UnmarshalRecord(page.Records[i].Value); ok && page.Records[i].Key == key {
-				fmt.Fprintf(a.Out, "    %s %s\n", show(h), a.paint(yellow, strings.Join(retryWords(&r, now), "; ")))
+			r, ok := retry.UnmarshalRecord(page.Records[i].Value)
+			if !ok || page.Records[i].Key != key {
+				continue
 			}
+			l.Known = append(l.Known, proto.ExplainKnown{
+				Host: h, Since: r.State.Since.UTC(), Next: r.State.Next.UTC(),
+				Attempts: r.State.Attempts, Kind: string(r.State.Kind), Words: retryWords(&r, now),
+			})
 		}
 	}
+}
+
+// memoryKey is by what a host is remembered: "address:port", of one that is
+// written "name[address]:port" too, and by whom one logs in as.
+func memoryKey(host, login string) string {
+	if _, rest, named := strings.Cut(host, "["); named {
+		address, port, _ := strings.Cut(rest, "]:")
+		host = net.JoinHostPort(address, port)
+	}
+	if login != "" {
+		host += " as " + login
+	}
+	return host
 }
 
 func (a *app) askExplain(q *proto.ExplainQuery) (*proto.ExplainAnswer, error) {
@@ -189,6 +202,9 @@ func leafMore(l *proto.ExplainLeaf) []string {
 	}
 	if l.Once {
 		lines = append(lines, "is not tried again later")
+	}
+	for _, k := range l.Known {
+		lines = append(lines, k.Host+" "+strings.Join(k.Words, "; "))
 	}
 	return lines
 }

@@ -97,3 +97,26 @@ func TestLookupPrintsValuesAndSaysWhenThereAreNone(t *testing.T) {
 		}
 	}
 }
+
+func FuzzParseRoute(f *testing.F) {
+	for _, line := range []string{"a@b = maildir user=x", "a@b from=c@d client=192.0.2.1 size=1MB = failed status=5.1.1; x@y smtp", "a =", "= b", "a = ;"} {
+		f.Add(line)
+	}
+	f.Fuzz(func(t *testing.T, line string) {
+		if r, err := parseRoute(line); err == nil && (r.query.Address == "" || len(r.wants) == 0) {
+			t.Errorf("%q asks or expects nothing", line)
+		}
+	})
+}
+
+func TestHostsAreRememberedByAddressPortAndLogin(t *testing.T) {
+	for _, c := range [][3]string{
+		{"mx.example[192.0.2.1]:25", "", "192.0.2.1:25"},
+		{"mx.example[2001:db8::1]:587", "me", "[2001:db8::1]:587 as me"},
+		{"192.0.2.1:25", "", "192.0.2.1:25"},
+	} {
+		if got := memoryKey(c[0], c[1]); got != c[2] {
+			t.Errorf("%s as %q: %q, want %q", c[0], c[1], got, c[2])
+		}
+	}
+}

@@ -160,6 +160,18 @@ type ExplainLeaf struct {
 	// Login tells as whom smtp-client would log in.
 	Login string `json:"login,omitempty"`
 	Once  bool   `json:"once,omitempty"` // not tried again
+	// Known is what is remembered of those hosts that failed: mtactl asks mtadb for it.
+	Known []ExplainKnown `json:"known,omitempty"`
+}
+
+// ExplainKnown is the retry state of a host.
+type ExplainKnown struct {
+	Host     string    `json:"host"` // as in Hosts
+	Since    time.Time `json:"since"`
+	Next     time.Time `json:"next"`
+	Attempts int       `json:"attempts"`
+	Kind     string    `json:"kind"`
+	Words    []string  `json:"words"` // the same for people
 }
 
 // LookupQuestion asks a lookup: POST /v1/lookup, S: 200 LookupAnswered, 404 when
