@@ -45,6 +45,7 @@ func newPeer(s *settings, name string, port, sinkPort int) (*peer, error) {
 		return nil, err
 	}
 	p.env = append(os.Environ(), fmt.Sprintf("MB_PORT=%d", port), fmt.Sprintf("MB_SINK=%d", sinkPort),
+		fmt.Sprintf("MB_SLOW=%d", slowPort), fmt.Sprintf("MB_DEAD=%d", deadPort),
 		fmt.Sprintf("MB_NUSERS=%d", localUsers), "MB_LOCALDOMAIN="+localDomain, "MB_WORK="+work, "MB_TRASH="+p.trash)
 	out, err := p.adapter("info").Output()
 	if err != nil {

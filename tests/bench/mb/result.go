@@ -122,7 +122,7 @@ func (m figures) brief() string {
 	var s []string
 	for _, k := range []string{"msgs_s", "accept_s", "cpu_ms", "p50_ms", "p99_ms", "ack50_ms", "ack99_ms", "lost", "dups", "retried",
 		"fsync", "start_ms", "idle_pss_mb", "open", "pss_mb", "kib_per_conn", "defer_s", "list_s", "listed", "drain_s", "drained",
-		"qmgr_pss_mb", "total_s", "sink_txns", "alone50_ms", "honest_ok", "honest_failed", "dripping", "thrown_out",
+		"qmgr_pss_mb", "total_s", "sink_txns", "alone50_ms", "alone99_ms", "max_ms", "honest_ok", "honest_failed", "dripping", "thrown_out",
 		"wall_s", "other_cpu_s", "waited_s", "probe_ms", "gen_cpu_ms"} {
 		if v, ok := m[k]; ok {
 			s = append(s, fmt.Sprintf("%s=%.4g", k, v))

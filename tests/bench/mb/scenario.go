@@ -22,7 +22,7 @@ type bench struct {
 // one start of the peer; a scenario without a profile starts and stops it itself.
 type scenario struct {
 	name, about string
-	profile     string // relay, maildir, mbox or stock: what the adapter configures
+	profile     string // relay, mixed, maildir, mbox or stock: what the adapter configures
 	feature     string // what the adapter must offer
 	byDefault   bool
 	run         func(*bench, *peer) (figures, error)
@@ -51,6 +51,7 @@ func scenarios() []scenario {
 		{"FSYNC-maildir", "flushes and other calls per message delivered to a Maildir (perf)", "maildir", "local-maildir", true, (*bench).callsLocal, false},
 		localScenario("mbox", 1, 2000, false), localScenario("mbox", 100, 2000, false),
 		{"Q", "20,000 deferred messages: listed, then delivered", "relay", "queue", false, (*bench).queue, true},
+		{"MIX", "50,000 messages at 300/s: a third each to a fast, a slow and a dead destination", "mixed", "mixed", false, (*bench).mixed, true},
 		{"DRIP", "3,000 dripping clients and an honest one, with the limits as they come", "stock", "relay", false, (*bench).drip, true},
 		{"START", "from the start to the greeting; idle memory", "", "relay", true, (*bench).startup, true},
 	}

@@ -14,6 +14,8 @@ import (
 const (
 	firstPort = 10025 // of the first peer; the others follow
 	sinkPort  = 10099
+	slowPort  = 10098 // of what scenario MIX has beside it
+	deadPort  = 10097
 )
 
 // session is one call of mb run.

@@ -18,6 +18,7 @@ type load struct {
 	run      string
 	rcpt     func(seq int) []string
 	retries  int
+	every    time.Duration // between the beginnings of two messages; 0 = as fast as it goes
 }
 
 // sending is what came of it.
@@ -34,6 +35,7 @@ type sender struct {
 	*load
 	next    *atomic.Int64
 	retried *atomic.Int64
+	began   time.Time
 	c       *client
 	buf     bytes.Buffer
 	own     sending
@@ -54,7 +56,7 @@ func send(l load) sending {
 	total := sending{start: time.Now()}
 	for range l.sessions {
 		wg.Go(func() {
-			s := &sender{load: &l, next: &next, retried: &retried}
+			s := &sender{load: &l, next: &next, retried: &retried, began: total.start}
 			s.work()
 			mu.Lock()
 			defer mu.Unlock()
@@ -84,6 +86,7 @@ func (s *sender) work() {
 		if seq >= s.n {
 			break
 		}
+		time.Sleep(time.Until(s.began.Add(time.Duration(seq) * s.every)))
 		if s.one(seq) {
 			s.own.sent++
 		} else {

@@ -71,6 +71,7 @@ var cells = []struct{ prefix, form string }{
 	{"I-", "**{msgs_s}**/s to sink, {accept_s}/s returned, {cpu_ms} ms CPU, call {ack50_ms}/{ack99_ms} ms"},
 	{"LAT", "**{p50_ms}**/{p99_ms} ms through, 250 after {ack50_ms}/{ack99_ms} ms, {cpu_ms} ms CPU"},
 	{"LLAT", "**{p50_ms}**/{p99_ms} ms, {cpu_ms} ms CPU"},
+	{"MIX", "the fast third: **{p50_ms}**/{p99_ms} ms, at most {max_ms} (alone {alone50_ms}/{alone99_ms}); {cpu_ms} ms CPU, PSS {pss_mb} MiB"},
 	{"M", "{n} rcpts: **{total_s}** s, accept {accept_ms} ms, {sink_txns} transactions at the sink, {cpu_ms} ms CPU/rcpt"},
 	{"CONN", "{open} open: PSS **{pss_mb}** MiB (idle {pss0_mb}), {kib_per_conn} KiB each, {procs} processes, {cpu_ms_conn} ms CPU each"},
 	{"FSYNC", "**{fsync}** flushes (BY); rename {rename} unlink {unlink} link {link} connect {connect} fork {fork} exec {exec}"},
