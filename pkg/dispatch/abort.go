@@ -70,7 +70,7 @@ func (f *flight) aborted(order *proto.Abort) {
 		case o.Class != 0 && (!o.Temporary() || o.Kind == outcome.Ordered || f.leaves[i].Verdict.Class != 0):
 			continue
 		case order.Hard:
-			*o = outcome.Fail(outcome.Cancelled, smtp.Status{Class: 5, Subject: 7, Detail: 1},
+			*o = outcome.Fail(outcome.Returned, smtp.Status{Class: 5, Subject: 7, Detail: 1},
 				"the attempt was abandoned by the administrator: %s", order.Reason)
 		default:
 			*o = outcome.Defer(outcome.Aborted, statusAborted, "the attempt was abandoned by the administrator: %s", order.Reason)

@@ -79,7 +79,7 @@ func TestWhatWasDeliveredBeforeTheAbortStaysDelivered(t *testing.T) {
 		{Class: outcome.Delivered}, outcome.Fail(outcome.RcptRefused, statusInternal, "no"), outcome.Defer(outcome.TimedOut, statusInternal, "slow"),
 	}}
 	f.aborted(&proto.Abort{Hard: true})
-	for i, want := range []outcome.Kind{outcome.None, outcome.RcptRefused, outcome.Cancelled} {
+	for i, want := range []outcome.Kind{outcome.None, outcome.RcptRefused, outcome.Returned} {
 		if f.outcomes[i].Kind != want {
 			t.Errorf("%d: %s, not %s", i, f.outcomes[i].Kind, want)
 		}

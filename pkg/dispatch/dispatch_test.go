@@ -174,7 +174,7 @@ func TestAdministratorsBounceTriesNothing(t *testing.T) {
 	if got := r.again(id, proto.DueBounce); got.State != proto.SettledGone || len(r.jobs) != 0 {
 		t.Errorf("state %d after %d deliveries", got.State, len(r.jobs))
 	}
-	if len(r.reports) != 1 || r.reports[0].Outcomes[0].Kind != outcome.Cancelled {
+	if len(r.reports) != 1 || r.reports[0].Outcomes[0].Kind != outcome.Returned {
 		t.Errorf("reported %+v", r.reports)
 	}
 }

@@ -32,7 +32,7 @@ func (d *Dispatcher) routeAll(ctx context.Context, f *flight) {
 	if f.due.Action == proto.DueBounce {
 		f.leaves = leavesAsTheyAre(f)
 		for range f.leaves {
-			f.outcomes = append(f.outcomes, outcome.Fail(outcome.Cancelled,
+			f.outcomes = append(f.outcomes, outcome.Fail(outcome.Returned,
 				smtp.Status{Class: 5, Subject: 7, Detail: 1}, "returned by the administrator: %s", f.due.Reason))
 		}
 		return

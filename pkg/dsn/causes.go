@@ -83,6 +83,7 @@ var byKind = map[outcome.Kind]Cause{
 	outcome.HomeMissing:    MailboxUnavailable,
 	outcome.Command:        Command,
 	outcome.Cancelled:      Cancelled,
+	outcome.Returned:       Cancelled,
 	outcome.Auth:           Internal,
 	outcome.Permission:     Internal,
 	outcome.Busy:           Internal,

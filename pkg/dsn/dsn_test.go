@@ -156,7 +156,7 @@ func TestEveryKindHasACause(t *testing.T) {
 		outcome.Greeting, outcome.HELO, outcome.MailRefused, outcome.RcptRefused, outcome.DataRefused, outcome.NoMX, outcome.NullMX,
 		outcome.NoDomain, outcome.DNS, outcome.Loop, outcome.UnknownUser, outcome.Policy, outcome.Content, outcome.Quota,
 		outcome.DiskFull, outcome.Locked, outcome.HomeMissing, outcome.Permission, outcome.Command, outcome.Busy, outcome.Internal,
-		outcome.Expired, outcome.Cancelled,
+		outcome.Expired, outcome.Cancelled, outcome.Returned,
 	} {
 		for _, class := range []outcome.Class{outcome.Failed, outcome.Deferred} {
 			if c := CauseOf(&outcome.Outcome{Class: class, Kind: k}); c == Other || !slices.Contains(Causes(), c) {

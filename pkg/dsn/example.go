@@ -48,7 +48,7 @@ var examples = map[Cause]example{
 	DiskFull:           {outcome.DiskFull, 0, 3, 1, "no space left on device"},
 	Command:            {outcome.Command, 0, 3, 0, "the command ended with status 1"},
 	Site:               {outcome.Policy, 0, 7, 1, "this address is for internal mail alone"},
-	Cancelled:          {outcome.Cancelled, 0, 7, 1, "returned by the administrator"},
+	Cancelled:          {outcome.Returned, 0, 7, 1, "returned by the administrator"},
 	Internal:           {outcome.Internal, 0, 3, 0, "a part of the mail system did not answer"},
 	Other:              {"", 0, 0, 0, "no more is known"},
 }

@@ -76,7 +76,8 @@ const (
 	Busy           Kind = "busy"           // our own limits; not the peer's fault
 	Internal       Kind = "internal"       // a part of the suite was away or erred
 	Expired        Kind = "expired"        // given up after the retry time
-	Cancelled      Kind = "cancelled"      // by the administrator
+	Cancelled      Kind = "cancelled"      // by the sender, or dropped by the administrator: no report
+	Returned       Kind = "returned"       // by the administrator, to the sender
 	Ordered        Kind = "order"          // a standing order of the administrator's keeps it; nothing was tried
 	Aborted        Kind = "aborted"        // the administrator abandoned the attempt
 )

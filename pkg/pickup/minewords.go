@@ -185,6 +185,8 @@ func pastWords(e *proto.HistoryEvent) string {
 		switch {
 		case e.Facts["kind"] == "cancelled":
 			return to + ": cancelled"
+		case e.Facts["kind"] == "returned":
+			return to + ": returned by an administrator"
 		case at == "":
 			return to + ": given up"
 		}

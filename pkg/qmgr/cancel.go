@@ -30,6 +30,7 @@ type cancelling struct {
 	e      *entry
 	wanted map[string]struct{} // addresses in lower case; empty: all
 	by     string
+	admin  bool          // what is on hold may be cancelled, too
 	waited bool          // an attempt was under way
 	ended  chan struct{} // an attempt of it has ended
 }
@@ -63,12 +64,8 @@ func (q *Manager) cancelMine(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	peer := admin.Peer(r)
-	if e.state == held && !q.admit(peer) {
-		admin.Fail(w, http.StatusConflict, "an administrator has put the message on hold", "ask the postmaster")
-		return
-	}
 	c := &cancelling{
-		by: q.whoIs(peer.UID), wanted: map[string]struct{}{},
+		admin: q.admit(peer), by: q.whoIs(peer.UID), wanted: map[string]struct{}{},
 		waited: e.state == active || e.state == busy,
 	}
 	for _, a := range req.Recipients {
@@ -78,7 +75,18 @@ func (q *Manager) cancelMine(w http.ResponseWriter, r *http.Request) {
 		admin.Fail(w, http.StatusUnprocessableEntity, untrusted.From(unknown).ForTerminal()+" is no recipient of this message", "mailq --trace shows them")
 		return
 	}
+	if e.state == held && !c.admin {
+		failHeld(w)
+		return
+	}
 	q.answerCancel(w, r, id, c)
+}
+
+// errOnHold is why a user's own message is not his to cancel.
+var errOnHold = errors.New("an administrator has put the message on hold")
+
+func failHeld(w http.ResponseWriter) {
+	admin.Fail(w, http.StatusConflict, errOnHold.Error(), "ask the postmaster")
 }
 
 // whoIs names a user in logs: what the kernel says, and the name that goes with it.
@@ -111,13 +119,14 @@ func (q *Manager) answerCancel(w http.ResponseWriter, r *http.Request, id queuei
 		admin.Fail(w, http.StatusConflict, "it is being cancelled already, or too many messages are", "look again in a moment")
 		return
 	}
+	var failed error // before ended
 	ended := make(chan *proto.MineCancelled, 1)
 	q.wg.Go(func() {
 		res, err := q.cancel(q.work, c)
 		q.mu.Lock()
 		delete(q.cancels, id)
 		q.mu.Unlock()
-		if err != nil && q.work.Err() == nil {
+		if failed = err; err != nil && q.work.Err() == nil && !errors.Is(err, errOnHold) {
 			q.log.Emit(event.TroubleOf(id, "cancel a message", err))
 		}
 		ended <- res
@@ -132,7 +141,11 @@ func (q *Manager) answerCancel(w http.ResponseWriter, r *http.Request, id queuei
 	case <-r.Context().Done():
 		return
 	}
-	if res == nil {
+	switch {
+	case res == nil && errors.Is(failed, errOnHold):
+		failHeld(w)
+		return
+	case res == nil:
 		admin.Fail(w, http.StatusServiceUnavailable, "it could not be cancelled now", "try again in a moment")
 		return
 	}
@@ -184,6 +197,11 @@ func (q *Manager) cancel(ctx context.Context, c *cancelling) (*proto.MineCancell
 // cancelLocked drops what waits of a message that is locked, and unlocks it. again:
 // dispatch has it.
 func (q *Manager) cancelLocked(ctx context.Context, c *cancelling, was state) (res *proto.MineCancelled, again bool, err error) {
+	if was == held && !c.admin {
+		// It was put on hold while an attempt was waited for.
+		q.unlock(c.e, was)
+		return nil, false, errOnHold
+	}
 	here := *c.e
 	here.state = was
 	s := q.tell(here)

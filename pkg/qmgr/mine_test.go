@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -425,5 +426,22 @@ func TestOwnersAreForgottenWithTheirMail(t *testing.T) {
 	}
 	if len(r.q.sched.owned) != 0 {
 		t.Errorf("owned %v", r.q.sched.owned)
+	}
+}
+
+// The hold came while the user waited for the end of an attempt.
+func TestCancelDoesNotTouchWhatWasHeldMeanwhile(t *testing.T) {
+	r := newRig(t)
+	r.say = r.drops
+	r.own(mine, me(), outcome.Refused, "a@far.test")
+	r.people(false)
+	r.q.mu.Lock()
+	e := r.q.sched.all.get(mine)
+	r.q.sched.unqueue(e)
+	e.state = held
+	r.q.mu.Unlock()
+	res, err := r.q.cancel(t.Context(), &cancelling{e: e, by: "uid 1500"})
+	if !errors.Is(err, errOnHold) || res != nil || len(r.dues) != 0 || e.state != held {
+		t.Errorf("%+v, %v; dispatch was asked for %+v", res, err, r.dues)
 	}
 }

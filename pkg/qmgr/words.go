@@ -114,6 +114,8 @@ func whyHere(k outcome.Kind, to string) string {
 		return "it has been tried for too long"
 	case outcome.Cancelled:
 		return "it has been cancelled"
+	case outcome.Returned:
+		return "an administrator has returned it"
 	}
 	return "the last attempt has failed"
 }

@@ -242,7 +242,7 @@ func TestFirstRuleThatMatchesDecides(t *testing.T) {
 // Every kind that pkg/outcome has is one that a rule can name, or never that of
 // a failure that is tried again.
 func TestEveryTemporaryOutcomeHasExactlyOneName(t *testing.T) {
-	never := []string{"", "busy", "expired", "cancelled", "order", "aborted"}
+	never := []string{"", "busy", "expired", "cancelled", "returned", "order", "aborted"}
 	file, err := parser.ParseFile(token.NewFileSet(), "../outcome/outcome.go", nil, 0)
 	if err != nil {
 		t.Fatal(err)
