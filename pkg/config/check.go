@@ -33,6 +33,7 @@ func (c *checker) check() {
 	c.checkDomains()
 	c.checkSyntax()
 	c.checkListen()
+	c.checkETRN()
 	c.checkDirectors()
 	c.checkRouters()
 	c.checkTransports()

@@ -36,6 +36,8 @@ var examples = map[string]string{
 	"listen.trusted":                  `["192.0.2.0/24"]`,
 	"listen.submission":               `true`,
 	"listen.banner":                   `"ESMTP"`,
+	"etrn.clients":                    `["192.0.2.7"]`,
+	"etrn.domains":                    `["branch.example.org", "*.branch.example.org"]`,
 	"director.name":                   `"aliases"`,
 	"director.driver":                 `"aliasfile"`,
 	"director.domains":                `["example.org"]`,

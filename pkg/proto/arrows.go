@@ -36,6 +36,7 @@ func Arrows() []Arrow {
 	return []Arrow{
 		{SMTPD, Cleanup},
 		{SMTPD, Router},        // verification; patterns that ask lookups
+		{SMTPD, QMgr},          // ETRN
 		{Cleanup, Router},      // rewriting by lookups
 		{SMTPClient, Router},   // the same at the way out
 		{Router, LocalDeliver}, // forward files; programs that direct and route

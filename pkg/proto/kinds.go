@@ -50,6 +50,8 @@ const (
 	KindRecalled    = 183
 	KindForget      = 184
 	KindForgotten   = 185
+	KindTurn        = 190
+	KindTurned      = 191
 )
 
 // Limits that several arrows share.

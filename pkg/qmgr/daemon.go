@@ -23,6 +23,7 @@ import (
 
 const (
 	credits     = 4096
+	turnCredits = 16
 	memoryLimit = 1 << 30
 )
 
@@ -60,6 +61,7 @@ type Manager struct {
 	sched *schedule
 	waits map[queueid.ID]uint64    // for the end of a standing order; 0: of any
 	holds map[queueid.ID]time.Time // when held messages are to be released
+	asked asked
 }
 
 // New makes the daemon.
@@ -69,6 +71,7 @@ func New() *Manager {
 	return &Manager{
 		now: wall, work: context.Background(), wake: make(chan struct{}, 1), walk: make(chan struct{}, 1),
 		ordersChanged: make(chan struct{}, 1), waits: map[queueid.ID]uint64{}, holds: map[queueid.ID]time.Time{},
+		asked: asked{},
 	}
 }
 
@@ -145,7 +148,8 @@ func (q *Manager) Serve(ctx context.Context, p *service.Process) error {
 	server := p.Accept(q.handleDispatch, ipc.ServerOptions{
 		Credits:   credits,
 		OnConnect: func(*ipc.Conn) { q.lookAgain() }, // what was told to a lost one
-	})
+	}, string(proto.Dispatch))
+	turns := p.Accept(q.handleTurn, ipc.ServerOptions{Credits: turnCredits}, string(proto.SMTPD))
 	q.servePeople(work, p)
 	for _, l := range p.Listeners() {
 		if l.Kind != proto.ListenControl {
@@ -158,6 +162,7 @@ func (q *Manager) Serve(ctx context.Context, p *service.Process) error {
 		})
 	}
 	<-p.Draining()
+	_ = turns.Shutdown(ctx) // nothing of it can be lost
 	err := server.Shutdown(ctx)
 	stop()
 	q.wg.Wait()

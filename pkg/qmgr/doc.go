@@ -22,6 +22,7 @@
 //	orders_*.go   orders that stand: kept in spool/orders, told to dispatch and master,
 //	              what waits for their end, holds that end by themselves
 //	abort.go      the attempt that is under way
+//	turn.go       a site that has come back and asks for its mail (ETRN)
 //
 // # What a crash leaves
 //

@@ -68,7 +68,7 @@ func permitted(s *settings.Settings, caller proto.Service, name string) bool {
 		return true
 	case proto.SMTPD:
 		// It asks about an address as the rules will make it.
-		return takenBy(s, name) || rewritesAsk(s, name)
+		return takenBy(s, name) || rewritesAsk(s, name) || etrnAsks(s, name)
 	case proto.Cleanup:
 		// Which domains are ours decides whether domains.syntax counts.
 		return rewritesAsk(s, name) || copiesAsk(s, name) || len(s.Domains.Syntax) > 0 && asks(s.Domains.Local, name)
@@ -82,6 +82,11 @@ func permitted(s *settings.Settings, caller proto.Service, name string) bool {
 func takenBy(s *settings.Settings, name string) bool {
 	return asks(s.Domains.Local, name) || asks(s.Domains.Relay, name) || asks(s.Domains.Trusted, name) ||
 		slices.ContainsFunc(s.Listen, func(l settings.Listen) bool { return asks(l.Trusted, name) })
+}
+
+// etrnAsks tells whether a rule about who may ask for whose mail asks a lookup.
+func etrnAsks(s *settings.Settings, name string) bool {
+	return slices.ContainsFunc(s.ETRN, func(r settings.ETRN) bool { return asks(r.Clients, name) || asks(r.Domains, name) })
 }
 
 // copiesAsk tells whether a rule for copies asks a lookup.

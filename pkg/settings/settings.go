@@ -25,6 +25,7 @@ type Settings struct {
 	Domains    Domains              `toml:"domains" json:"domains"`
 	Verify     Verify               `toml:"verify" json:"verify"`
 	Listen     []Listen             `toml:"listen" json:"listen"`
+	ETRN       []ETRN               `toml:"etrn" json:"etrn,omitempty"`
 	Directors  []Director           `toml:"director" json:"director"`
 	Routers    []Router             `toml:"router" json:"router"`
 	Transports map[string]Transport `toml:"transport" json:"transport"`

@@ -83,6 +83,7 @@ func (d *daemon) Serve(ctx context.Context, p *service.Process) error {
 		OnNotice: s.notice,
 	})
 	s.router = p.Client(proto.Router, ipc.ClientOptions{})
+	s.qmgr = p.Client(proto.QMgr, ipc.ClientOptions{})
 	p.OnReload(d.reload)
 	p.OnOrders(s.heed)
 	defer s.forgetOrders()

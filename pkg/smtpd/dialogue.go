@@ -230,6 +230,8 @@ func (d *dialogue) perform(a action) bool {
 			a = d.session.senderLookedUp(a.rcpt, d.inquire(&a.inquiry))
 		case askLookup:
 			a = d.askLookup(a)
+		case askTurn:
+			a = d.askTurn(a.turn)
 		case nextCommand:
 			d.tell(a)
 			return true

@@ -44,13 +44,13 @@
 //
 // The process has no file system and no program to run, cannot make TCP
 // connections and holds nothing but client connections and its socket to
-// cleanup. Text of a client is never echoed. What is sent behind EHLO, HELO or
+// cleanup, router and qmgr; to the last it can say one thing only (etrn.go). Text of a client is never echoed. What is sent behind EHLO, HELO or
 // DATA before our answer is a protocol error that ends the session, because
 // such octets would change their meaning with our answer (RFC 2920, section 3.1).
 //
 // # Standards
 //
-// RFC 5321, RFC 1870 (SIZE), RFC 2034 (enhanced status codes), RFC 2920
+// RFC 5321, RFC 1870 (SIZE), RFC 1985 (ETRN), RFC 2034 (enhanced status codes), RFC 2920
 // (PIPELINING), RFC 3030 (CHUNKING; BINARYMIME is not offered), RFC 3461 (DSN),
 // RFC 6152 (8BITMIME), RFC 6531 (SMTPUTF8), RFC 7505 (null MX of a sender).
 //

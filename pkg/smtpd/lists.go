@@ -167,12 +167,17 @@ func (s *session) learned(p *smtp.RcptParams, q question, answer *proto.LookupAn
 		s.tx.refused++
 		return s.settle(later(p))
 	}
+	s.remember(q, answer)
+	return s.settle(s.consider(p))
+}
+
+// remember keeps what a lookup has said.
+func (s *session) remember(q question, answer *proto.LookupAnswer) {
 	if s.known == nil {
 		s.known = make(map[question]*proto.LookupAnswer)
 	}
 	// The first value is all that anybody wants, and a table may have a great many.
 	s.known[q] = &proto.LookupAnswer{Found: answer.Found, Values: slices.Clone(answer.Values[:min(1, len(answer.Values))])}
-	return s.settle(s.consider(p))
 }
 
 // askLookup asks router about a key.
@@ -187,6 +192,9 @@ func (d *dialogue) askLookup(a action) action {
 	answer := new(proto.LookupAnswer)
 	if err := d.srv.router.Call(ctx, &query, answer); err != nil {
 		answer = nil
+	}
+	if a.turn != nil {
+		return d.session.learnedForTurn(a.turn, a.question, answer)
 	}
 	return d.session.learned(a.rcpt, a.question, answer)
 }

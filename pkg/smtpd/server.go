@@ -33,6 +33,7 @@ type server struct {
 	ctx     context.Context // done when everything must end
 	cleanup cleaner
 	router  caller // nil in tests that verify nobody
+	qmgr    caller // nil in tests without ETRN
 	log     *event.Log
 	board   *service.Scoreboard
 	now     func() time.Time

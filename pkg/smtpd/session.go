@@ -48,6 +48,7 @@ const (
 	askRouter                // look the recipient up; session.lookedUp replies
 	askSender                // look the sender up; session.senderLookedUp replies or goes on
 	askLookup                // ask a lookup of the configuration; session.learned replies or goes on
+	askTurn                  // ask qmgr for what waits; session.turned replies
 )
 
 // action is the session's decision.
@@ -63,6 +64,7 @@ type action struct {
 
 	inquiry  inquiry  // askRouter, askSender
 	question question // askLookup
+	turn     *turn    // askTurn; askLookup, where it is about one
 }
 
 // room is what cleanup last said of itself.
@@ -155,9 +157,9 @@ var verbs = [...]verb{
 	{"EXPN", "expn", anyState &^ broken, takesArgument, (*session).unimplemented},       // RFC 5321, section 4.1.1.7
 	{"STARTTLS", "starttls", anyState, takesArgument, (*session).unimplemented},
 	{"AUTH", "auth", anyState, takesArgument, (*session).unimplemented},
-	{"ETRN", "etrn", anyState, takesArgument, (*session).unimplemented},
-	{"TURN", "turn", anyState, takesArgument, (*session).unimplemented}, // RFC 5321, appendix F.1
-	{"SEND", "send", anyState, takesArgument, (*session).unimplemented}, // RFC 5321, appendix F.6
+	{"ETRN", "etrn", anyState, takesArgument | fruitless, (*session).etrn}, // RFC 1985; sequence checked in etrn
+	{"TURN", "turn", anyState, takesArgument, (*session).unimplemented},    // RFC 5321, appendix F.1
+	{"SEND", "send", anyState, takesArgument, (*session).unimplemented},    // RFC 5321, appendix F.6
 	{"SOML", "soml", anyState, takesArgument, (*session).unimplemented},
 	{"SAML", "saml", anyState, takesArgument, (*session).unimplemented},
 }

@@ -3,6 +3,7 @@ package smtpd
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"time"
 
@@ -40,8 +41,11 @@ type site struct {
 	rewrites *rewrite.Rules
 	syntax   oldaddr.Syntax
 
+	turns []turnRule
+
 	greeting *smtp.Reply
 	ehlo     *smtp.Reply
+	ehloTurn *smtp.Reply // with ETRN
 	helo     *smtp.Reply
 }
 
@@ -75,6 +79,9 @@ func newSite(s *settings.Settings, port settings.Listen) (*site, error) {
 	}
 	var err error
 	if e.rewrites, err = rewrite.Compile(s.Rewrites, s.Transports); err != nil {
+		return nil, fmt.Errorf("listener %s: %w", port.Name, err)
+	}
+	if e.turns, err = newTurnRules(s.ETRN); err != nil {
 		return nil, fmt.Errorf("listener %s: %w", port.Name, err)
 	}
 	if e.syntax, err = oldaddr.Parse(s.Domains.Syntax); err != nil {
@@ -116,6 +123,7 @@ func (e *site) greet() {
 		"DSN",
 		"HELP",
 	)
+	e.ehloTurn = smtp.NewReply(250, smtp.Status{}, append(slices.Clone(e.ehlo.Lines), "ETRN")...)
 }
 
 // offered are the extensions whose parameters a client may use after EHLO.

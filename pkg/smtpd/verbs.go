@@ -14,6 +14,9 @@ func (s *session) ehlo(arg untrusted.Text) action {
 	}
 	s.greeted(name)
 	s.esmtp = true
+	if s.offersTurn() {
+		return action{reply: s.site.ehloTurn}
+	}
 	return action{reply: s.site.ehlo}
 }
 
