@@ -12,6 +12,7 @@ import (
 
 	"filbert/pkg/durable"
 	"filbert/pkg/event"
+	"filbert/pkg/inquiry"
 	"filbert/pkg/ipc"
 	"filbert/pkg/journal"
 	"filbert/pkg/privsep"
@@ -53,7 +54,7 @@ type Cleanup struct {
 	journal  *journal.Writer
 	capacity *capacity
 	handover *handover
-	router   caller
+	router   inquiry.Caller
 
 	committed chan commitResult
 	free      chan proto.SegmentFree

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"filbert/pkg/pattern"
 	"filbert/pkg/retry"
 	"filbert/pkg/settings"
 )
@@ -46,7 +47,18 @@ func (c *checker) checkRetry() {
 			}
 			c.bad(path+"."+p.Key, p.What, hint)
 		}
+		c.retryLookups(path+".match", r.Match)
+		c.retryLookups(path+".senders", r.Senders)
 		c.reachable(i)
+	}
+}
+
+// retryLookups checks that the lookups of a list are there.
+func (c *checker) retryLookups(key string, list []string) {
+	for i, text := range list {
+		if name, is := pattern.LookupOf(strings.TrimPrefix(text, "!")); is {
+			c.lookupName(fmt.Sprintf("%s[%d]", key, i), name)
+		}
 	}
 }
 

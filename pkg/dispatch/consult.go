@@ -99,7 +99,7 @@ func (d *Dispatcher) addressWaits(f *flight, i int, remote bool) (*outcome.Outco
 		if s.IsZero() {
 			continue
 		}
-		if leave, until := d.rules.Load().May(f.subject(i, nil), &s, f.message(), now); leave == retry.Wait {
+		if leave, until := d.rules.Load().May(d.subject(f, i, nil), &s, f.message(), now); leave == retry.Wait {
 			d.failings.waitsFor(k, f.env.ID)
 			o := waitText(&s, "", until)
 			return &o, until
@@ -160,8 +160,13 @@ func (d *Dispatcher) usable(f *flight, i int, what look) (hosts []proto.Host, wh
 // the first is enough to find out whether it is back; the others wait for what it
 // finds.
 func (d *Dispatcher) ask(f *flight, i int, host *proto.Host, k failKey, what look) (s retry.State, until time.Time, wait bool) {
-	rules, now := d.rules.Load(), d.now()
-	subject := f.subject(i, host)
+	rules := d.rules.Load()
+	if rules.Asks() {
+		if known := d.failings.state(k); known.IsZero() {
+			return s, until, false // nothing to ask anybody for
+		}
+	}
+	subject, now := d.subject(f, i, host), d.now()
 	d.failings.mu.Lock()
 	defer d.failings.mu.Unlock()
 	st := d.failings.getLocked(k)

@@ -55,6 +55,7 @@ type flight struct {
 	expansionTold bool   // what recipients were expanded to was confirmed
 
 	kept      kept       // by standing orders
+	tables    tables     // of the retry rules
 	abortable *abortable // while it delivers
 
 	mu      sync.Mutex // guards what follows, as jobs run side by side

@@ -47,7 +47,7 @@ func (d *Dispatcher) learnHosts(f *flight, j *job, tried []proto.HostTried) {
 		}
 		host := hostOf(f.leaves[first].Hosts, h)
 		fail := retry.FailureOf(&h.Failure)
-		subject := f.subject(first, &host)
+		subject := d.subject(f, first, &host)
 		d.failings.change(k, func(st *failing) {
 			st.state = d.rules.Load().Fail(subject, st.state, fail, d.now(), d.dice())
 			st.host, st.probe = label(&host), time.Time{}
@@ -90,7 +90,7 @@ func (d *Dispatcher) learn(f *flight, i int, remote bool, tried []proto.HostTrie
 	var decision retry.Decision
 	switch {
 	case fail.Own():
-		decision = d.rules.Load().JudgeAlone(f.subject(i, nil), fail, f.message(), d.now(), d.dice())
+		decision = d.rules.Load().JudgeAlone(d.subject(f, i, nil), fail, f.message(), d.now(), d.dice())
 		decision.Over = decision.Over && d.now().After(decision.GiveUp.Add(ownGrace))
 	case remote && d.limits.throttled(f.leaves[i].Transport, o):
 		decision = d.judgeThrottled(f, i)
@@ -113,8 +113,9 @@ func ofHost(o *outcome.Outcome, tried []proto.HostTried) bool {
 
 // judgeAddress is the decision by the state of an address, which has failed.
 func (d *Dispatcher) judgeAddress(f *flight, i int, k failKey, fail retry.Failure) (decision retry.Decision) {
+	subject := d.subject(f, i, nil)
 	d.failings.change(k, func(st *failing) {
-		st.state, decision = d.rules.Load().Decide(f.subject(i, nil), st.state, f.message(), fail, d.now(), d.dice())
+		st.state, decision = d.rules.Load().Decide(subject, st.state, f.message(), fail, d.now(), d.dice())
 	})
 	d.failings.waitsFor(k, f.env.ID)
 	return decision
@@ -138,14 +139,14 @@ func (d *Dispatcher) judgeHosts(f *flight, i int, tried []proto.HostTried) retry
 		if s.IsZero() || slices.Contains(keys, k) {
 			continue // not tried: more than one job takes
 		}
-		list = append(list, d.rules.Load().Judge(f.subject(i, &hosts[h]), &s, f.message(), d.now()))
+		list = append(list, d.rules.Load().Judge(d.subject(f, i, &hosts[h]), &s, f.message(), d.now()))
 		keys = append(keys, k)
 		d.failings.waitsFor(k, f.env.ID)
 	}
 	if slices.ContainsFunc(tried, func(h proto.HostTried) bool { return h.Ready() }) {
 		// It has talked to us, and put the message off: no machine of which we know
 		// that it takes no mail.
-		list = append(list, d.rules.Load().JudgeAlone(f.subject(i, nil), retry.Failure{}, f.message(), d.now(), d.dice()))
+		list = append(list, d.rules.Load().JudgeAlone(d.subject(f, i, nil), retry.Failure{}, f.message(), d.now(), d.dice()))
 	}
 	decision := retry.Combine(list)
 	if decision.Over {
@@ -229,7 +230,7 @@ func (d *Dispatcher) due(f *flight, now time.Time) (next, giveUp int64) {
 		case o.Kind == outcome.Ordered: // qmgr knows how long the order lasts
 			c.next = now.Add(orderedPause).UnixMilli()
 		case c.next == 0: // what failed for good, and could not be reported
-			decision := d.rules.Load().JudgeAlone(f.subject(i, nil), retry.FailureOf(o), f.message(), now, d.dice())
+			decision := d.rules.Load().JudgeAlone(d.subject(f, i, nil), retry.FailureOf(o), f.message(), now, d.dice())
 			c.next, c.giveUp = max(decision.Next.UnixMilli(), now.Add(busyPause).UnixMilli()), decision.GiveUp.UnixMilli()
 		}
 		if next == 0 || c.next < next {

@@ -72,7 +72,7 @@ func (d *Dispatcher) withoutPlace(f *flight, j *job, err error) {
 // judgePace is the decision on a leaf whose destination takes mail, though not now. How
 // old the message is counts alone, and so do the rules for every failure.
 func (d *Dispatcher) judgePace(f *flight, i int) retry.Decision {
-	return d.rules.Load().JudgeAlone(f.subject(i, nil), retry.Failure{Kind: outcome.Busy}, f.message(), d.now(), d.dice())
+	return d.rules.Load().JudgeAlone(d.subject(f, i, nil), retry.Failure{Kind: outcome.Busy}, f.message(), d.now(), d.dice())
 }
 
 // judgeThrottled is the decision on a leaf by whose server the destination was paused.

@@ -29,7 +29,7 @@ func (a *app) simulateCommand() *cobra.Command {
 		Long: `simulate runs the [[retry]] rules of the configuration as it is in the files now against a
 what-if: a server that is down for a while, and the mail that comes for it meanwhile. It
 prints the attempts that would be made, what would be delivered or returned when, and
-the load. Nothing is sent, and the suite need not run.
+the load. Nothing is sent, and the suite need not run, save where rules ask lookups.
 
 DOMAIN may be an address: then rules for that address apply. The server's name is taken
 to be the domain's. A TIME has a unit: 90s, 15m, 4h, 2d.`,
@@ -63,12 +63,36 @@ func (a *app) simulate(q *simulateQuery) error {
 	if err != nil {
 		return err
 	}
+	if err := a.askFor(l.Settings.Instance, rules, &w.Subject); err != nil {
+		return err
+	}
 	w.Start, w.Dice = time.Now().Truncate(time.Second), rand.Float64
 	told := rules.Simulate(w)
 	if q.asJSON {
 		return printJSON(a.Out, simulated(&w, &told))
 	}
 	a.tellSimulation(&w, &told)
+	return nil
+}
+
+// askFor asks the running suite what the lookups of the rules have for a subject.
+func (a *app) askFor(inst settings.Instance, rules retry.Rules, s *retry.Subject) error {
+	if !rules.Asks() {
+		return nil
+	}
+	asker := a.asker(inst)
+	s.Answers = retry.Answers{}
+	for q, open := rules.Question(s); open; q, open = rules.Question(s) {
+		_, found, err := asker.ask(q.Lookup, q.Key)
+		switch {
+		case err != nil:
+			return unshown(err)
+		case found:
+			s.Answers[q] = retry.Has
+		default:
+			s.Answers[q] = retry.HasNot
+		}
+	}
 	return nil
 }
 

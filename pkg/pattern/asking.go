@@ -150,8 +150,8 @@ func (a Asking) Lookups() []string { return a.names }
 // none did).
 func (a Asking) Match(ctx context.Context, text string, ask Ask) (in bool, by string, err error) {
 	key := strings.ToLower(text)
-	if a.kind != LocalParts && len(a.names) > 0 {
-		key = List{kind: a.kind}.ascii(key)
+	if len(a.names) > 0 {
+		key = Key(text, a.kind)
 	}
 	for i := range a.runs {
 		r := &a.runs[i]
@@ -170,6 +170,16 @@ func (a Asking) Match(ctx context.Context, text string, ask Ask) (in bool, by st
 		}
 	}
 	return false, "", nil
+}
+
+// Key is for what a lookup is asked that stands for a pattern of a kind: the text in
+// lower case, a domain with A-labels.
+func Key(text string, kind Kind) string { return List{kind: kind}.ascii(strings.ToLower(text)) }
+
+// LookupOf gives the name of the lookup that a pattern without its "!" is.
+func LookupOf(body string) (name string, is bool) {
+	name, is = strings.CutPrefix(body, prefix)
+	return name, is && plainName(name)
 }
 
 // MatchAddr is Match for an address in a list of networks.

@@ -3,8 +3,8 @@ package proto
 import "filbert/pkg/wire"
 
 // The arrow that asks the tables of the configuration: smtpd (whose mail is
-// taken), cleanup and smtp-client (what addresses become) -> router; and master,
-// on behalf of `mtactl lookup`.
+// taken), cleanup and smtp-client (what addresses become) and dispatch (which retry
+// rule is for a failure) -> router; and master, on behalf of `mtactl lookup`.
 //
 //	1. C: LookupQuery    a key for a [lookup.NAME]
 //	2. S: LookupAnswer   its values, or that there are none, or why that can't be
@@ -12,7 +12,7 @@ import "filbert/pkg/wire"
 //
 // router answers each caller only for the lookups that the settings which that
 // caller reads name: what is in the others is none of its business. Who may call: smtpd,
-// cleanup, smtp-client, master.
+// cleanup, smtp-client, dispatch, master.
 
 // LookupQuery asks for the values of a key.
 type LookupQuery struct {

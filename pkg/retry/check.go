@@ -55,8 +55,10 @@ func (c *checker) add(key, what, hint string) { c.found = append(c.found, Proble
 func (c *checker) patterns(key string, list []string, isAddress func(string) bool) {
 	for i, text := range list {
 		at := fmt.Sprintf("%s[%d]", key, i)
-		if strings.HasPrefix(strings.TrimPrefix(text, "!"), "lookup:") {
-			c.add(at, fmt.Sprintf("%q: lookups are not asked for retry rules", text), "write names, globs or /regular expressions/")
+		if body := strings.TrimPrefix(text, "!"); strings.HasPrefix(body, "lookup:") {
+			if _, is := pattern.LookupOf(body); !is {
+				c.add(at, fmt.Sprintf("%q names no lookup", text), `write "lookup:NAME" for [lookup.NAME]`)
+			}
 			continue
 		}
 		_, err := compileMatchers([]string{text}, isAddress)

@@ -39,13 +39,13 @@ func (s *State) GiveUp(now time.Time) {
 // that failed (Fail was called for it).
 func (r Rules) Judge(subject Subject, s *State, m Message, now time.Time) Decision {
 	x := r.find(&subject, s.Failure)
-	d := Decision{Rule: x.name, Next: s.Next, GiveUp: r.giveUp(&subject, x, s, m), Why: s.Words()}
+	d := Decision{Rule: x.name, Next: s.Next, GiveUp: r.latest(&subject, x, s, m), Why: s.Words()}
 	switch {
-	case x.single(s, m):
+	case r.spent(&subject, x, s, m, now):
 		d.Over = true
-		d.Why += ", and mail for it was given up on " + moment(s.GaveUp) + "; it was tried once more"
-	case !now.Before(d.GiveUp):
-		d.Over = true
+		if x.single(s, m) {
+			d.Why += ", and mail for it was given up on " + moment(s.GaveUp) + "; it was tried once more"
+		}
 	case !d.Next.Before(d.GiveUp):
 		d.Next, d.Final = d.GiveUp, true
 	}
@@ -87,6 +87,21 @@ func (x *rule) single(s *State, m Message) bool {
 	return x.once && !s.GaveUp.IsZero() && m.Arrived.After(s.GaveUp)
 }
 
+// latest is giveUp by the most patient of the rules that are for a subject perhaps.
+func (r Rules) latest(subject *Subject, c choice, s *State, m Message) time.Time {
+	end := r.giveUp(subject, c.rule, s, m)
+	for _, x := range c.perhaps {
+		end = later(end, r.giveUp(subject, x, s, m))
+	}
+	return end
+}
+
+// spent tells whether a message has had all its attempts, by each of the rules that
+// are for its subject perhaps.
+func (r Rules) spent(subject *Subject, c choice, s *State, m Message, now time.Time) bool {
+	return c.all(func(x *rule) bool { return x.single(s, m) || !now.Before(r.giveUp(subject, x, s, m)) })
+}
+
 // giveUp is when a message has been tried long enough. A rule for some failures
 // counts from when they began, as days of another failure before it are not its
 // own; but all together never take longer than the rule for every failure.
@@ -95,7 +110,7 @@ func (r Rules) giveUp(subject *Subject, x *rule, s *State, m Message) time.Time 
 	if !x.limited() || !s.KindSince.After(m.Arrived) {
 		return end
 	}
-	most := m.Arrived.Add(max(r.whole(subject).phases.end(), x.phases.end()))
+	most := m.Arrived.Add(max(r.whole(subject).end(), x.phases.end()))
 	end = s.KindSince.Add(x.phases.end())
 	if end.After(most) {
 		return most

@@ -11,7 +11,7 @@
 // It promises that no wait is negative or longer than the longest of its rule with
 // the jitter, that a message is given up only when an attempt of its own has failed,
 // that the last attempt falls on the moment of giving up and not a whole wait later,
-// that every message ends, and that a clock set back or forward changes none of
-// this. RFC 5321, section 4.5.4.1 (sending strategy) gives the reasons for waits of
+// that every message ends, that what nobody can tell at the moment gives up none
+// (Answers), and that a clock set back or forward changes none of this. RFC 5321, section 4.5.4.1 (sending strategy) gives the reasons for waits of
 // half an hour and days of trying. It refuses rules that it can't understand (Check).
 package retry

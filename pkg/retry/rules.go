@@ -30,12 +30,16 @@ type Subject struct {
 	Host    string // the server's name; "": there is none
 	Sender  string // "": the null sender
 	MX      MX
+	Answers Answers // of the lookups that rules ask
 }
 
 // Rules are compiled rules in their order; behind them stand the built-in ones, so
 // that every failure has one. The zero value has these alone. They may be used by
 // several goroutines.
-type Rules struct{ list []*rule }
+type Rules struct {
+	list []*rule
+	asks bool
+}
 
 // rule is one of them.
 type rule struct {
@@ -54,6 +58,7 @@ type rule struct {
 type matcher struct {
 	not     bool
 	address bool // else domains and hosts
+	lookup  string // asked for address and names; "": list decides
 	list    pattern.List
 }
 
@@ -66,6 +71,7 @@ func Compile(list []settings.Retry) (Rules, error) {
 			return Rules{}, fmt.Errorf("retry rule %s: %w", list[i].Name, err)
 		}
 		out.list = append(out.list, r)
+		out.asks = out.asks || r.asks()
 	}
 	return out, nil
 }
@@ -103,6 +109,11 @@ func compileMatchers(texts []string, isAddress func(string) bool) ([]matcher, er
 	for _, text := range texts {
 		body, not := strings.CutPrefix(text, "!")
 		m := matcher{not: not, address: isAddress(text)}
+		if name, is := pattern.LookupOf(body); is {
+			m.lookup = name
+			out = append(out, m)
+			continue
+		}
 		kind := pattern.Domains
 		if m.address {
 			kind = pattern.Addresses
@@ -133,60 +144,99 @@ var builtIn = sync.OnceValue(func() []*rule {
 })
 
 // find is the first rule for a failure of a subject.
-func (r Rules) find(s *Subject, f Failure) *rule {
-	return r.first(func(x *rule) bool { return x.isFor(s) && x.isOn(f) })
+func (r Rules) find(s *Subject, f Failure) choice {
+	return r.first(func(x *rule) verdict {
+		if !x.isOn(f) {
+			return no
+		}
+		return x.isFor(s)
+	})
 }
 
 // whole is the first rule for a subject that is for every failure: it bounds what
 // rules for some failures may take together.
-func (r Rules) whole(s *Subject) *rule {
-	return r.first(func(x *rule) bool { return x.isFor(s) && !x.limited() })
+func (r Rules) whole(s *Subject) choice {
+	return r.first(func(x *rule) verdict {
+		if x.limited() {
+			return no
+		}
+		return x.isFor(s)
+	})
 }
 
-func (r Rules) first(is func(*rule) bool) *rule {
+func (r Rules) first(is func(*rule) verdict) choice {
+	var c choice
 	for _, x := range r.list {
-		if is(x) {
-			return x
+		switch is(x) {
+		case yes:
+			c.rule = x
+			return c
+		case maybe:
+			c.perhaps = append(c.perhaps, x)
 		}
 	}
 	last := builtIn()
 	for _, x := range last {
-		if is(x) {
-			return x
+		if is(x) == yes { // they ask nothing
+			c.rule = x
+			return c
 		}
 	}
-	return last[len(last)-1]
+	c.rule = last[len(last)-1]
+	return c
 }
 
 // limited tells whether a rule is for some failures only.
 func (x *rule) limited() bool { return len(x.on)+len(x.codes) > 0 }
 
-func (x *rule) isFor(s *Subject) bool {
-	if x.mx != nil && (s.MX == MXUnknown || *x.mx != (s.MX == MXThere)) {
-		return false
+func (x *rule) isFor(s *Subject) verdict {
+	if !x.isForMX(s.MX) {
+		return no
 	}
-	return anyOf(x.match, s.Address, s.Domain, s.Host) && anyOf(x.senders, s.Sender)
+	return both(s.anyOf(x.match, s.Address, s.Domain, s.Host), s.anyOf(x.senders, s.Sender))
 }
+
+func (x *rule) isForMX(mx MX) bool { return x.mx == nil || mx != MXUnknown && *x.mx == (mx == MXThere) }
 
 // anyOf tells whether a list is for an address or names: the first pattern that
 // matches decides.
-func anyOf(list []matcher, address string, names ...string) bool {
+func (s *Subject) anyOf(list []matcher, address string, names ...string) verdict {
 	if len(list) == 0 {
-		return true
+		return yes
 	}
+	out := undecided
 	for i := range list {
-		if m := &list[i]; m.matches(address, names) {
-			return !m.not
+		m := &list[i]
+		v := s.matches(m, address, names)
+		if v == no {
+			continue
+		}
+		decides := yes
+		if m.not {
+			decides = no
+		}
+		out = either(out, decides)
+		if v == yes {
+			return out
 		}
 	}
-	return false
+	return either(out, no)
 }
 
-func (m *matcher) matches(address string, names []string) bool {
-	if m.address {
-		return m.list.Match(address)
+func (s *Subject) matches(m *matcher, address string, names []string) verdict {
+	switch {
+	case m.lookup != "":
+		v, _ := s.looksUp(m.lookup, address, names)
+		return v
+	case m.address && m.list.Match(address):
+		return yes
+	case m.address:
+		return no
 	}
-	return slices.ContainsFunc(names, func(n string) bool { return n != "" && m.list.Match(n) })
+	if slices.ContainsFunc(names, func(n string) bool { return n != "" && m.list.Match(n) }) {
+		return yes
+	}
+	return no
 }
 
 func (x *rule) isOn(f Failure) bool {

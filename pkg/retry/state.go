@@ -34,7 +34,7 @@ func (r Rules) Fail(subject Subject, s State, f Failure, now time.Time, dice flo
 	}
 	s.Last, s.Failure, s.Attempts = now, f, s.Attempts+1
 	x := r.find(&subject, f)
-	wait := x.phases.wait(now.Sub(s.begin(x)))
+	wait := x.phases.wait(now.Sub(s.begin(x.rule)))
 	if named, ok := f.named(); ok {
 		wait = obeyed(named, wait, x.phases.longest(), s.Attempts)
 	}
@@ -95,10 +95,10 @@ func (r Rules) May(subject Subject, s *State, m Message, now time.Time) (leave L
 		return Free, time.Time{}
 	}
 	x := r.find(&subject, s.Failure)
-	if x.single(s, m) || !now.Before(r.giveUp(&subject, x, s, m)) {
+	if r.spent(&subject, x, s, m, now) {
 		return Must, time.Time{}
 	}
-	wrong := now.Before(s.Last) || s.Next.Sub(now) > x.stretched(x.phases.longest(), 1)
+	wrong := now.Before(s.Last) || s.Next.Sub(now) > x.longest()
 	if wrong || !now.Before(s.Next) {
 		return Probe, time.Time{}
 	}

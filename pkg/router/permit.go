@@ -74,6 +74,8 @@ func permitted(s *settings.Settings, caller proto.Service, name string) bool {
 		return rewritesAsk(s, name) || copiesAsk(s, name) || len(s.Domains.Syntax) > 0 && asks(s.Domains.Local, name)
 	case proto.SMTPClient:
 		return rewritesAsk(s, name)
+	case proto.Dispatch:
+		return retryAsks(s, name)
 	}
 	return false
 }
@@ -87,6 +89,11 @@ func takenBy(s *settings.Settings, name string) bool {
 // etrnAsks tells whether a rule about who may ask for whose mail asks a lookup.
 func etrnAsks(s *settings.Settings, name string) bool {
 	return slices.ContainsFunc(s.ETRN, func(r settings.ETRN) bool { return asks(r.Clients, name) || asks(r.Domains, name) })
+}
+
+// retryAsks tells whether a rule of when mail is tried again asks a lookup.
+func retryAsks(s *settings.Settings, name string) bool {
+	return slices.ContainsFunc(s.Retry, func(r settings.Retry) bool { return asks(r.Match, name) || asks(r.Senders, name) })
 }
 
 // copiesAsk tells whether a rule for copies asks a lookup.

@@ -17,9 +17,10 @@ func TestProgramsMayAskTheLookupsOfTheirSettings(t *testing.T) {
 		{Match: "*", To: "*@x", Clients: []string{"lookup:clients"}},
 	}
 	s.Directors = []settings.Director{{Conditions: settings.Conditions{Domains: []string{"lookup:director"}}}}
+	s.Retry = []settings.Retry{{Match: []string{"lookup:patience"}, Senders: []string{"!lookup:hurry", "*"}}}
 	rules := []string{"match", "locals", "domains", "clients"}
 	taken := []string{"local", "not-relayed", "staff"}
-	all := append(append([]string{"director", "loc", "relay"}, rules...), taken...)
+	all := append(append([]string{"director", "loc", "relay", "patience", "hurry"}, rules...), taken...)
 	may := map[proto.Service]map[string]bool{proto.Master: {}, proto.SMTPD: {}, proto.Cleanup: {}, proto.SMTPClient: {}, proto.Dispatch: {}}
 	for _, name := range all {
 		may[proto.Master][name] = true
@@ -30,6 +31,7 @@ func TestProgramsMayAskTheLookupsOfTheirSettings(t *testing.T) {
 	for _, name := range taken {
 		may[proto.SMTPD][name] = true
 	}
+	may[proto.Dispatch]["patience"], may[proto.Dispatch]["hurry"] = true, true
 	for caller, names := range may {
 		for _, name := range all {
 			if got := permitted(s, caller, name); got != names[name] {

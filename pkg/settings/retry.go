@@ -15,7 +15,9 @@ type Retry struct {
 	Name string `toml:"name" json:"name"`
 	// Match limits the rule to recipients and servers (patterns): one with an @ is
 	// for addresses of recipients, others are for their domains and for the names of
-	// servers.
+	// servers. "lookup:NAME" is for whatever the lookup NAME has of the three: it is asked
+	// for the address, then the domain, then the server. While it can't tell, mail is
+	// returned only when it would be whatever it said.
 	Match []string `toml:"match" json:"match,omitempty"`
 	// On limits the rule to kinds of failure: refused, timeout, unreachable, reset,
 	// protocol, tls, auth, greeting, helo (the server could not be used); mail, rcpt,
@@ -30,7 +32,7 @@ type Retry struct {
 	// MX limits the rule to domains that have MX records (true), or none (false).
 	MX *bool `toml:"mx" json:"mx,omitempty"`
 	// Senders limits the rule to mail of these senders (patterns); "<>" is the
-	// suite's own reports and others'.
+	// suite's own reports and others', for which "lookup:NAME" is not asked.
 	Senders []string `toml:"senders" json:"senders,omitempty"`
 	// Phases are the waits between attempts, one phase after the other, as
 	// { every = "15m", until = "1h" } or { from = "15m", factor = 1.5, max = "4h",

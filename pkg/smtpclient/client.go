@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"filbert/pkg/event"
+	"filbert/pkg/inquiry"
 	"filbert/pkg/outcome"
 	"filbert/pkg/proto"
 	"filbert/pkg/rewrite"
@@ -24,7 +25,7 @@ const ticketCache = 1000
 type Client struct {
 	routes  atomic.Pointer[map[string]*route]
 	pool    *pool
-	router  caller // for the lookups of rewriting; nil: nobody to ask
+	router  inquiry.Caller // for the lookups of rewriting; nil: nobody to ask
 	board   *service.Scoreboard
 	log     *event.Log
 	tickets tls.ClientSessionCache

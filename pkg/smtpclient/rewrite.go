@@ -4,12 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"time"
 
 	"filbert/pkg/event"
-	"filbert/pkg/ipc"
+	"filbert/pkg/inquiry"
 	"filbert/pkg/message"
 	"filbert/pkg/outcome"
 	"filbert/pkg/proto"
@@ -27,52 +26,6 @@ const (
 	// maxRewriteLines bounds what one message may write into the log.
 	maxRewriteLines = 100
 )
-
-var (
-	errTooManyLookups = fmt.Errorf("a message asks for more than %d keys", maxLookups)
-	errNoRouter       = errors.New("there is no router to ask")
-)
-
-// caller is the part of ipc.Client that asking router needs.
-type caller interface {
-	Call(ctx context.Context, req, reply ipc.Message, files ...*os.File) error
-}
-
-// answers asks lookups for one message, each key once.
-type answers struct {
-	ctx    context.Context
-	router caller
-	known  map[[2]string]found
-}
-
-type found struct {
-	yes   bool
-	first []string // one, or none: no more values count
-}
-
-// ask is rewrite.Ask.
-func (a *answers) ask(lookup, key string) ([]string, bool, error) {
-	q := [2]string{lookup, key}
-	if f, known := a.known[q]; known {
-		return f.first, f.yes, nil
-	}
-	switch {
-	case len(a.known) == maxLookups:
-		return nil, false, errTooManyLookups
-	case a.router == nil:
-		return nil, false, errNoRouter
-	}
-	var answer proto.LookupAnswer
-	if err := a.router.Call(a.ctx, &proto.LookupQuery{Name: lookup, Key: key}, &answer); err != nil {
-		return nil, false, err
-	}
-	if answer.Trouble != "" {
-		return nil, false, errors.New(answer.Trouble)
-	}
-	f := found{answer.Found, answer.Values[:min(1, len(answer.Values))]}
-	a.known[q] = f
-	return f.first, f.yes, nil
-}
 
 // rewriting is what the rules of the transport do to one message.
 type rewriting struct {
@@ -93,9 +46,7 @@ func (d *delivery) rewrite(ctx context.Context, head []byte) ([]byte, error) {
 		w.log = d.client.log
 	}
 	if len(w.set.Lookups()) > 0 {
-		ctx, cancel := context.WithTimeout(ctx, lookupPatience)
-		defer cancel()
-		w.set = w.set.Asking((&answers{ctx: ctx, router: d.client.router, known: make(map[[2]string]found)}).ask)
+		w.set = w.set.Asking(inquiry.New(ctx, d.client.router, inquiry.Limits{Patience: lookupPatience, Keys: maxLookups, Values: 1}).Ask)
 	}
 	head, err := w.header(head, d.route.header)
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"filbert/pkg/event"
+	"filbert/pkg/inquiry"
 	"filbert/pkg/ipc"
 	"filbert/pkg/mailaddr"
 	"filbert/pkg/privsep"
@@ -163,7 +164,7 @@ func TestRulesAskRouterEachKeyOnce(t *testing.T) {
 }
 
 func TestMailWaitsForALookupThatCannotBeAsked(t *testing.T) {
-	for name, r := range map[string]caller{
+	for name, r := range map[string]inquiry.Caller{
 		"no router": nil,
 		"gone":      &fakeRouter{reply: func(_, _ string) (proto.LookupAnswer, error) { return proto.LookupAnswer{}, errors.New("gone") }},
 		"trouble":   &fakeRouter{reply: func(_, _ string) (proto.LookupAnswer, error) { return proto.LookupAnswer{Trouble: "LDAP is down"}, nil }},

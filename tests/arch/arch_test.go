@@ -27,7 +27,7 @@ var layers = [][]string{
 	{"journal", "spool", "ledger", "config", "resolve", "resolve/resolvetest", "lookup", "lookup/link", "event", "aliases", "cdb", "sqltable", "ldaptable", "redistable", "socketmap", "callout", "history"},
 	{"tables"},
 	{"proto", "standing"},
-	{"ipc", "service", "service/admin", "service/servicetest"},
+	{"ipc", "inquiry", "service", "service/admin", "service/servicetest"},
 	{"smtpd", "pickup", "cleanup", "dispatch", "router", "smtpclient", "localdeliver", "bounce", "qmgr", "mtadb", "master", "mtactl", "smtpclient/smtptest"},
 }
 
