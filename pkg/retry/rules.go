@@ -57,7 +57,7 @@ type rule struct {
 // matcher is one pattern.
 type matcher struct {
 	not     bool
-	address bool // else domains and hosts
+	address bool   // else domains and hosts
 	lookup  string // asked for address and names; "": list decides
 	list    pattern.List
 }
