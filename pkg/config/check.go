@@ -37,6 +37,7 @@ func (c *checker) check() {
 	c.checkDirectors()
 	c.checkRouters()
 	c.checkTransports()
+	c.checkProviders()
 	c.checkTransportEdits()
 	c.checkRewrites()
 	c.checkCopies()

@@ -19,6 +19,15 @@ func (c *checker) pace(path string, t *settings.Transport) {
 		c.warn(path+".start_concurrency", fmt.Sprintf("is %d; the most that a destination ever gets is %d", t.StartConcurrency, most),
 			"raise connections_per_host and limits.per_destination, or lower this one")
 	}
+	c.shape(path, &t.Shape)
+	// The default may stand there, as it does in the sample.
+	if usual := (settings.Transport{}).Complete().BackOffPause; t.BackOffPause != usual && len(t.BackOffReplies) == 0 {
+		c.bad(path+".back_off_pause", "has no effect without back_off_replies", `write back_off_replies = ["421"], or remove it`)
+	}
+}
+
+// shape checks what transports and providers have in common.
+func (c *checker) shape(path string, t *settings.Shape) {
 	if _, err := pace.ParseRate(t.Rate); err != nil {
 		c.bad(path+".rate", fmt.Sprintf("%q is no rate", t.Rate), `write "100 per minute": a whole number up to 1000000, and second, minute, hour or day`)
 	}
@@ -28,12 +37,10 @@ func (c *checker) pace(path string, t *settings.Transport) {
 				`write a code like "421" or "45?", an enhanced one like "4.7.28" or "4.7.*", both ("421 4.7.*"), or a regular expression for the text ("/too many/")`)
 		}
 	}
-	c.longerThan0(path+".back_off_pause", t.BackOffPause)
+	if t.BackOffPause < 0 || t.BackOffPause == 0 && c.isSet(path+".back_off_pause") {
+		c.longerThan0(path+".back_off_pause", t.BackOffPause)
+	}
 	if t.BackOffPause.D() > maxPause {
 		c.bad(path+".back_off_pause", fmt.Sprintf("is %s; the most is a day", t.BackOffPause), "")
-	}
-	// The default may stand there, as it does in the sample.
-	if usual := (settings.Transport{}).Complete().BackOffPause; t.BackOffPause != usual && len(t.BackOffReplies) == 0 {
-		c.bad(path+".back_off_pause", "has no effect without back_off_replies", `write back_off_replies = ["421"], or remove it`)
 	}
 }

@@ -101,6 +101,7 @@ func (d *Dispatcher) Open(p *service.Process) error {
 	d.log, d.board, d.ctx = p.Log, p.Board, p.Context()
 	d.settings.Store(p.Settings())
 	d.limits = newLimits(p.Settings())
+	p.Board.WithPaces(d.limits.paces)
 	d.applyRules(p.Settings())
 	p.OnReload(func(s *settings.Settings) {
 		d.settings.Store(s)

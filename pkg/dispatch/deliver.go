@@ -20,6 +20,7 @@ var errIncomplete = errors.New("an answer without an outcome for each recipient"
 // deliverAll does the jobs of the flight side by side.
 func (d *Dispatcher) deliverAll(ctx context.Context, f *flight) {
 	jobs := group(f.leaves, f.env.Sender, d.settings.Load().Transports)
+	d.settlePlaces(f, jobs)
 	if len(jobs) == 1 {
 		d.deliver(ctx, f, &jobs[0])
 		return
@@ -95,7 +96,7 @@ func (d *Dispatcher) attemptJob(ctx context.Context, f *flight, j *job) {
 		d.withoutPlace(f, j, err)
 		return
 	}
-	defer d.limits.give(j.transport, j.place)
+	defer d.limits.give(j.dest)
 	ctx, cancel := context.WithTimeout(ctx, jobDeadline)
 	defer cancel()
 
@@ -150,7 +151,7 @@ func (d *Dispatcher) deliverRemote(ctx context.Context, f *flight, j *job) {
 	for n, i := range j.leaves {
 		f.outcomes[i] = done.Outcomes[n]
 		f.outcomes[i].Transport = j.transport
-		d.learn(f, i, true, done.Tried)
+		d.learn(f, i, j, done.Tried)
 	}
 }
 
@@ -168,7 +169,7 @@ func (d *Dispatcher) deliverLocal(ctx context.Context, f *flight, j *job) {
 	}
 	f.outcomes[i] = done.Outcome
 	f.outcomes[i].Transport = j.transport
-	d.learn(f, i, false, nil)
+	d.learn(f, i, nil, nil)
 	if !done.Output.IsEmpty() {
 		f.keepOutput(i, d.printedBy(j.transport, &done))
 	}

@@ -15,7 +15,7 @@ type job struct {
 	sender    mailaddr.Address // envelope sender: the message's, or a list's owner
 	list      bool             // members of a list: what the sender asked for ends there
 	remote    bool
-	place     string // whose limits count: the next hop, or the user of a mailbox
+	dest      destKey // whose limits count
 }
 
 // groupKey is what recipients must share to go in one transaction.
@@ -84,14 +84,14 @@ func newJob(i int, l *proto.Leaf, sender mailaddr.Address, transports map[string
 		sender:    sender,
 		list:      l.Recipient.ErrorsTo != nil,
 		remote:    isRemote(transports[l.Transport].Driver),
-		place:     l.NextHop,
+		dest:      destKey{transport: l.Transport, place: l.NextHop},
 	}
 	switch {
 	case j.remote:
 	case l.User != nil:
-		j.place = l.User.Name // a home that hangs holds up its user alone
+		j.dest.place = l.User.Name // a home that hangs holds up its user alone
 	default:
-		j.place = l.Recipient.User
+		j.dest.place = l.Recipient.User
 	}
 	return j
 }

@@ -21,7 +21,7 @@ type lane struct {
 func newLanes(jobs []job, perDestination int) *lanes {
 	l := &lanes{jobs: jobs, most: max(1, perDestination), of: map[destKey]*lane{}}
 	for i := range jobs {
-		key := jobs[i].dest()
+		key := jobs[i].dest
 		at := l.of[key]
 		if at == nil {
 			at = &lane{}
@@ -32,8 +32,6 @@ func newLanes(jobs []job, perDestination int) *lanes {
 	}
 	return l
 }
-
-func (j *job) dest() destKey { return destKey{j.transport, j.place} }
 
 func (l *lanes) queue(at *lane) {
 	if !at.queued && len(at.waiting) > 0 && at.running < l.most {
@@ -59,7 +57,7 @@ func (l *lanes) next() (job int, ok bool) {
 
 // ended makes room where a job is done.
 func (l *lanes) ended(job int) {
-	at := l.of[l.jobs[job].dest()]
+	at := l.of[l.jobs[job].dest]
 	at.running--
 	l.queue(at)
 }

@@ -16,7 +16,7 @@ import (
 func jobsTo(places ...string) []job {
 	out := make([]job, len(places))
 	for i, p := range places {
-		out[i] = job{transport: "smtp", place: p}
+		out[i] = job{dest: at("smtp", p)}
 	}
 	return out
 }

@@ -42,7 +42,7 @@ func (d *Dispatcher) learnHosts(f *flight, j *job, tried []proto.HostTried) {
 			d.succeeded(k, f.env.ID)
 			continue
 		}
-		if d.limits.throttled(j.transport, &h.Failure) {
+		if d.limits.throttled(j.dest, &h.Failure) {
 			continue // it takes mail, though less at a time
 		}
 		host := hostOf(f.leaves[first].Hosts, h)
@@ -72,8 +72,8 @@ func hostOf(hosts []proto.Host, h *proto.HostTried) proto.Host {
 }
 
 // learn takes in what became of a leaf that was attempted, and decides what
-// follows; tried are the servers of a remote one.
-func (d *Dispatcher) learn(f *flight, i int, remote bool, tried []proto.HostTried) {
+// follows; tried are the servers of a remote job, and without a job it is a local one.
+func (d *Dispatcher) learn(f *flight, i int, j *job, tried []proto.HostTried) {
 	o := &f.outcomes[i]
 	to := &f.leaves[i].Recipient
 	if o.Class == outcome.Delivered {
@@ -92,11 +92,11 @@ func (d *Dispatcher) learn(f *flight, i int, remote bool, tried []proto.HostTrie
 	case fail.Own():
 		decision = d.rules.Load().JudgeAlone(d.subject(f, i, nil), fail, f.message(), d.now(), d.dice())
 		decision.Over = decision.Over && d.now().After(decision.GiveUp.Add(ownGrace))
-	case remote && d.limits.throttled(f.leaves[i].Transport, o):
-		decision = d.judgeThrottled(f, i)
+	case j != nil && d.limits.throttled(j.dest, o):
+		decision = d.judgeThrottled(f, i, j.dest)
 	case ofHost(o, tried):
 		decision = d.judgeHosts(f, i, tried)
-	case remote:
+	case j != nil:
 		decision = d.judgeAddress(f, i, pairKey(to.Address, f.sender(i)), fail)
 	default:
 		decision = d.judgeAddress(f, i, addressKey(to), fail)
@@ -181,7 +181,7 @@ func (d *Dispatcher) learnRoutes(f *flight) {
 	}
 	for i := range f.leaves {
 		if f.leaves[i].Verdict.Class != 0 && !f.isPutOff(i) {
-			d.learn(f, i, false, nil)
+			d.learn(f, i, nil, nil)
 		}
 	}
 }

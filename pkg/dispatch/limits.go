@@ -39,16 +39,15 @@ type limits struct {
 	transports map[string]*transportPlaces
 	dests      map[destKey]*destPlaces
 	ready      []*destPlaces // have waiters and were stopped by a wider limit, in turn
+	providers  []provider    // replaced as a whole
 	sweepAt    int           // destinations at which those that rest are forgotten
 }
 
 type transportPlaces struct {
 	used, max int
-	local     bool         // deliveries on this machine
-	pace      *pace.Policy // nil: deliveries on this machine
+	local     bool // deliveries on this machine
+	paces     paces
 }
-
-type destKey struct{ transport, place string }
 
 type destPlaces struct {
 	key     destKey
@@ -83,13 +82,14 @@ func (l *limits) apply(s *settings.Settings) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.maxTotal, l.perDest = s.Limits.Deliveries, s.Limits.PerDestination
+	l.providers = providersOf(s)
 	for name, t := range s.Transports {
 		p := l.transports[name]
 		if p == nil {
 			p = &transportPlaces{}
 			l.transports[name] = p
 		}
-		p.max, p.pace = t.Concurrency, paceOf(&t, l.perDest)
+		p.max, p.paces = t.Concurrency, pacesOf(s, &t)
 	}
 	for _, d := range l.dests {
 		l.markReady(d)
@@ -99,9 +99,9 @@ func (l *limits) apply(s *settings.Settings) {
 
 // take waits for a place, or says at once errBusy when too many wait already, or
 // heldError when there is none for now, for whom this counts. give must follow.
-func (l *limits) take(ctx context.Context, transport, place string, who urgency) error {
+func (l *limits) take(ctx context.Context, key destKey, who urgency) error {
 	l.mu.Lock()
-	d := l.dest(destKey{transport, place})
+	d := l.dest(key)
 	if held := l.heldLocked(d, who); held != nil {
 		l.forgetLocked(d)
 		l.mu.Unlock()
@@ -149,10 +149,10 @@ func (l *limits) abandon(d *destPlaces, t *turn, err error) error {
 }
 
 // give returns a place.
-func (l *limits) give(transport, place string) {
+func (l *limits) give(key destKey) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.releaseLocked(l.dest(destKey{transport, place}))
+	l.releaseLocked(l.dest(key))
 }
 
 func (l *limits) releaseLocked(d *destPlaces) {
@@ -240,8 +240,8 @@ func (l *limits) occupyLocked(d *destPlaces) {
 	l.total++
 	if t := l.transports[d.key.transport]; t != nil {
 		t.used++
-		if t.pace != nil {
-			d.pace.Begin(t.pace, l.now())
+		if p := t.paces.of(d.key); p != nil {
+			d.pace.Begin(p, l.now())
 		}
 	}
 }

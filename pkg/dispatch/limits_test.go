@@ -16,13 +16,16 @@ func limitsOf(total, perDest int) *limits {
 	return newLimits(s)
 }
 
+// at is a destination of a transport.
+func at(transport, place string) destKey { return destKey{transport: transport, place: place} }
+
 // taken tries to take a place without waiting.
 func taken(t *testing.T, l *limits, transport, dest string) bool {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	// A place that is free is given even to one who would not wait.
-	return l.take(ctx, transport, dest, usual) == nil
+	return l.take(ctx, at(transport, dest), usual) == nil
 }
 
 func TestDestinationAtItsLimitHoldsUpNoOther(t *testing.T) {
@@ -45,7 +48,7 @@ func TestTransportLimitBindsAcrossDestinations(t *testing.T) {
 	if !taken(t, l, "narrow", "a.example") || taken(t, l, "narrow", "b.example") {
 		t.Error("concurrency = 1 did not bind")
 	}
-	l.give("narrow", "a.example")
+	l.give(at("narrow", "a.example"))
 	if !taken(t, l, "narrow", "b.example") {
 		t.Error("the place did not come back")
 	}
@@ -60,14 +63,14 @@ func TestPlacesGoRoundBetweenDestinations(t *testing.T) {
 		got := make(chan string, 6)
 		for _, dest := range []string{"big", "big", "big", "small"} {
 			go func() {
-				if l.take(context.Background(), "smtp", dest, usual) == nil {
+				if l.take(context.Background(), at("smtp", dest), usual) == nil {
 					got <- dest
-					l.give("smtp", dest)
+					l.give(at("smtp", dest))
 				}
 			}()
 			synctest.Wait() // queue them in this order
 		}
-		l.give("smtp", "x.example")
+		l.give(at("smtp", "x.example"))
 		synctest.Wait()
 		first, second := <-got, <-got
 		if first != "big" || second != "small" {
@@ -84,10 +87,10 @@ func TestTooManyWaitersIsBusyAtOnce(t *testing.T) {
 		}
 		ctx, cancel := context.WithCancel(context.Background())
 		for range maxWaiting {
-			go func() { _ = l.take(ctx, "smtp", "d", usual) }()
+			go func() { _ = l.take(ctx, at("smtp", "d"), usual) }()
 		}
 		synctest.Wait()
-		if err := l.take(context.Background(), "smtp", "d", usual); !errors.Is(err, errBusy) {
+		if err := l.take(context.Background(), at("smtp", "d"), usual); !errors.Is(err, errBusy) {
 			t.Errorf("got %v, want errBusy", err)
 		}
 		cancel()
@@ -106,10 +109,10 @@ func TestSlowDestinationsShareTheWaitingRoom(t *testing.T) {
 		for i, want := range []int{maxWaiting, crowded - maxWaiting, fairWaiting, fairWaiting} {
 			dest := string(rune('a' + i))
 			for range maxWaiting {
-				go func() { _ = l.take(ctx, "smtp", dest, usual) }()
+				go func() { _ = l.take(ctx, at("smtp", dest), usual) }()
 			}
 			synctest.Wait()
-			if n := len(l.dests[destKey{"smtp", dest}].waiting); n != want {
+			if n := len(l.dests[at("smtp", dest)].waiting); n != want {
 				t.Errorf("destination %s: %d wait, want %d", dest, n, want)
 			}
 		}
@@ -129,17 +132,17 @@ func TestAbandonedWaitGivesItsPlaceBack(t *testing.T) {
 		}
 		ctx, cancel := context.WithCancel(context.Background())
 		gone := make(chan error, 1)
-		go func() { gone <- l.take(ctx, "smtp", "d", usual) }()
+		go func() { gone <- l.take(ctx, at("smtp", "d"), usual) }()
 		synctest.Wait()
 		cancel()
 		if err := <-gone; !errors.Is(err, context.Canceled) {
 			t.Errorf("got %v", err)
 		}
-		l.give("smtp", "d")
+		l.give(at("smtp", "d"))
 		if !taken(t, l, "smtp", "d") {
 			t.Error("the place is lost")
 		}
-		l.give("smtp", "d")
+		l.give(at("smtp", "d"))
 		if len(l.dests) != 0 || l.total != 0 {
 			t.Errorf("%d destinations and %d places remain", len(l.dests), l.total)
 		}
@@ -153,7 +156,7 @@ func TestRaisedLimitWakesWhoWaits(t *testing.T) {
 			t.Fatal("no place")
 		}
 		got := make(chan error, 1)
-		go func() { got <- l.take(context.Background(), "smtp", "d", usual) }()
+		go func() { got <- l.take(context.Background(), at("smtp", "d"), usual) }()
 		synctest.Wait()
 		s := settings.Default()
 		s.Limits.Deliveries, s.Limits.PerDestination = 5, 2

@@ -152,15 +152,15 @@ func TestLimitsOfOrdersAreInForceUntilTheyEnd(t *testing.T) {
 	if l.maxTotal != 2 || l.maxLocal != 1 {
 		t.Errorf("%d in all, %d local", l.maxTotal, l.maxLocal)
 	}
-	if err := l.take(t.Context(), "maildir", "ann", usual); err != nil {
+	if err := l.take(t.Context(), at("maildir", "ann"), usual); err != nil {
 		t.Fatal(err)
 	}
 	second := make(chan error, 1)
-	go func() { second <- l.take(t.Context(), "mbox", "bob", usual) }()
-	if err := l.take(t.Context(), "smtp", "far.example", usual); err != nil { // which waits for no mailbox
+	go func() { second <- l.take(t.Context(), at("mbox", "bob"), usual) }()
+	if err := l.take(t.Context(), at("smtp", "far.example"), usual); err != nil { // which waits for no mailbox
 		t.Fatal(err)
 	}
-	l.give("smtp", "far.example")
+	l.give(at("smtp", "far.example"))
 	select {
 	case <-second:
 		t.Error("a second local delivery")
@@ -170,8 +170,8 @@ func TestLimitsOfOrdersAreInForceUntilTheyEnd(t *testing.T) {
 	if err := <-second; err != nil || l.maxTotal != most || l.maxLocal != 0 {
 		t.Errorf("%v; %d in all, %d local", err, l.maxTotal, l.maxLocal)
 	}
-	l.give("maildir", "ann")
-	l.give("mbox", "bob")
+	l.give(at("maildir", "ann"))
+	l.give(at("mbox", "bob"))
 }
 
 func TestRecipientIsSentToAnotherAddress(t *testing.T) {

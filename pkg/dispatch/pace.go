@@ -21,7 +21,7 @@ const shortWait = 5 * time.Second
 func (d *Dispatcher) takePlace(ctx context.Context, f *flight, j *job) error {
 	end := d.limits.now().Add(shortWait)
 	for {
-		err := d.limits.take(ctx, j.transport, j.place, f.urgency(d.now()))
+		err := d.limits.take(ctx, j.dest, f.urgency(d.now()))
 		var held *heldError
 		if !errors.As(err, &held) || !held.short || held.until.After(end) || !d.waitUntil(ctx, held.until) || f.wasAborted() {
 			return err
@@ -76,11 +76,9 @@ func (d *Dispatcher) judgePace(f *flight, i int) retry.Decision {
 }
 
 // judgeThrottled is the decision on a leaf by whose server the destination was paused.
-func (d *Dispatcher) judgeThrottled(f *flight, i int) retry.Decision {
+func (d *Dispatcher) judgeThrottled(f *flight, i int, key destKey) retry.Decision {
 	decision := d.judgePace(f, i)
-	l := &f.leaves[i]
-	// The destination of a remote job is its next hop: see newJob.
-	if until := d.limits.pausedUntil(l.Transport, l.NextHop); until.Before(decision.GiveUp) {
+	if until := d.limits.pausedUntil(key); until.Before(decision.GiveUp) {
 		decision.Next, decision.Final = until, false
 	}
 	return decision
@@ -91,7 +89,7 @@ func (d *Dispatcher) learnPace(f *flight, j *job, done *proto.RemoteDone, began 
 	if f.wasAborted() {
 		return // who broke off was not the server
 	}
-	d.limits.learn(j.transport, j.place, func(p *pace.Policy, s *pace.State, now time.Time) {
+	d.limits.learn(j.dest, func(p *pace.Policy, s *pace.State, now time.Time) {
 		switch reply := throttling(p, done); {
 		case reply != nil:
 			words := untrusted.From(strconv.Itoa(reply.Code) + " " + reply.Text.ForTerminal())

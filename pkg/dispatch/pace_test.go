@@ -55,8 +55,8 @@ func TestDestinationHasMorePlacesAsItTakesMail(t *testing.T) {
 			t.Fatalf("%d places, want %d", n, want)
 		}
 		for range n {
-			l.learn("smtp", "d", func(p *pace.Policy, s *pace.State, _ time.Time) { s.Succeeded(p) })
-			l.give("smtp", "d")
+			l.learn(at("smtp", "d"), func(p *pace.Policy, s *pace.State, _ time.Time) { s.Succeeded(p) })
+			l.give(at("smtp", "d"))
 		}
 	}
 }
@@ -66,8 +66,8 @@ func TestFailureTakesPlacesFromItsDestinationAlone(t *testing.T) {
 	if !taken(t, l, "smtp", "d") {
 		t.Fatal("no place")
 	}
-	l.learn("smtp", "d", func(p *pace.Policy, s *pace.State, now time.Time) { s.Failed(p, now, now) })
-	l.give("smtp", "d")
+	l.learn(at("smtp", "d"), func(p *pace.Policy, s *pace.State, now time.Time) { s.Failed(p, now, now) })
+	l.give(at("smtp", "d"))
 	if !taken(t, l, "smtp", "d") || taken(t, l, "smtp", "d") {
 		t.Error("behind a failure it is not one at a time")
 	}
@@ -78,7 +78,7 @@ func TestFailureTakesPlacesFromItsDestinationAlone(t *testing.T) {
 
 func TestPauseSendsAwayWhoWaitsButNotWhoPresses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l := paced(settings.Transport{BackOffPause: settings.Duration(time.Minute)})
+		l := paced(settings.Transport{Shape: settings.Shape{BackOffPause: settings.Duration(time.Minute)}})
 		for range 2 {
 			if !taken(t, l, "smtp", "d") {
 				t.Fatal("no place")
@@ -90,12 +90,12 @@ func TestPauseSendsAwayWhoWaitsButNotWhoPresses(t *testing.T) {
 		}
 		ended := make(chan end, 2)
 		for _, who := range []urgency{usual, pressing} {
-			go func() { ended <- end{who, l.take(context.Background(), "smtp", "d", who)} }()
+			go func() { ended <- end{who, l.take(context.Background(), at("smtp", "d"), who)} }()
 			synctest.Wait()
 		}
-		l.learn("smtp", "d", func(p *pace.Policy, s *pace.State, now time.Time) { s.Paused(p, untrusted.From("421 no"), now) })
-		l.give("smtp", "d")
-		l.give("smtp", "d")
+		l.learn(at("smtp", "d"), func(p *pace.Policy, s *pace.State, now time.Time) { s.Paused(p, untrusted.From("421 no"), now) })
+		l.give(at("smtp", "d"))
+		l.give(at("smtp", "d"))
 		for range 2 {
 			e := <-ended
 			var held *heldError
@@ -105,7 +105,7 @@ func TestPauseSendsAwayWhoWaitsButNotWhoPresses(t *testing.T) {
 				t.Errorf("it is to come again at %v", held.until)
 			}
 		}
-		l.give("smtp", "d")
+		l.give(at("smtp", "d"))
 		if l.waiting != 0 || l.total != 0 {
 			t.Errorf("%d wait, %d places are taken", l.waiting, l.total)
 		}
@@ -117,18 +117,18 @@ func TestPauseSendsAwayWhoWaitsButNotWhoPresses(t *testing.T) {
 }
 
 func TestRestingDestinationsAreForgottenAndPausedOnesAreNot(t *testing.T) {
-	l := paced(settings.Transport{BackOffPause: settings.Duration(time.Hour)})
+	l := paced(settings.Transport{Shape: settings.Shape{BackOffPause: settings.Duration(time.Hour)}})
 	for i := range 3 * leastSweep {
 		dest := fmt.Sprint("d", i)
 		if !taken(t, l, "smtp", dest) {
 			t.Fatal("no place")
 		}
-		l.learn("smtp", dest, func(p *pace.Policy, s *pace.State, now time.Time) {
+		l.learn(at("smtp", dest), func(p *pace.Policy, s *pace.State, now time.Time) {
 			if i == 0 {
 				s.Paused(p, untrusted.From("421"), now)
 			}
 		})
-		l.give("smtp", dest)
+		l.give(at("smtp", dest))
 	}
 	if len(l.dests) != 1 || taken(t, l, "smtp", "d0") {
 		t.Errorf("%d are kept", len(l.dests))

@@ -6,7 +6,6 @@ import (
 
 	"filbert/pkg/outcome"
 	"filbert/pkg/pace"
-	"filbert/pkg/settings"
 )
 
 // Destinations whose pace is known and that have nothing under way: those that rest are
@@ -36,29 +35,16 @@ type heldError struct {
 
 func (e *heldError) Error() string { return e.why }
 
-// paceOf is what is configured for the destinations of a transport; nil for those on
-// this machine. It was checked before it came here: what can't be read is left out.
-func paceOf(t *settings.Transport, perDestination int) *pace.Policy {
-	if !isRemote(t.Driver) {
-		return nil
-	}
-	p, err := pace.Compile(t, perDestination)
-	if err != nil {
-		return nil
-	}
-	return p
-}
-
-func (l *limits) policyLocked(d *destPlaces) *pace.Policy {
-	if t := l.transports[d.key.transport]; t != nil {
-		return t.pace
+func (l *limits) policyLocked(key destKey) *pace.Policy {
+	if t := l.transports[key.transport]; t != nil {
+		return t.paces.of(key)
 	}
 	return nil
 }
 
 // widthLocked is how many places the destination has.
 func (l *limits) widthLocked(d *destPlaces) int {
-	if p := l.policyLocked(d); p != nil {
+	if p := l.policyLocked(d.key); p != nil {
 		return d.pace.Width(p)
 	}
 	return l.perDest
@@ -66,7 +52,7 @@ func (l *limits) widthLocked(d *destPlaces) int {
 
 // heldLocked is what keeps a delivery from a place, or nil.
 func (l *limits) heldLocked(d *destPlaces, who urgency) *heldError {
-	p := l.policyLocked(d)
+	p := l.policyLocked(d.key)
 	if p == nil {
 		return nil
 	}
@@ -75,10 +61,9 @@ func (l *limits) heldLocked(d *destPlaces, who urgency) *heldError {
 	switch {
 	case hold == pace.ByPause && who == usual:
 		return &heldError{until: until, why: fmt.Sprintf("%s has asked for less mail (%q), and gets none until %s",
-			d.key.place, d.pace.Reply().ForLog(), until.Format("15:04:05"))}
+			d.key, d.pace.Reply().ForTerminal(), until.Format("15:04:05"))}
 	case hold == pace.ByRate:
-		return &heldError{until: d.pace.Turn(p, now), short: true,
-			why: fmt.Sprintf("%s gets mail at the rate that is configured for transport %s only", d.key.place, d.key.transport)}
+		return &heldError{until: d.pace.Turn(p, now), short: true, why: d.key.rateWords()}
 	}
 	return nil
 }
@@ -98,40 +83,37 @@ func (l *limits) sendAwayLocked(d *destPlaces) {
 }
 
 // learn takes in how a delivery went, before its place is given back.
-func (l *limits) learn(transport, place string, take func(*pace.Policy, *pace.State, time.Time)) {
+func (l *limits) learn(key destKey, take func(*pace.Policy, *pace.State, time.Time)) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	d := l.dests[destKey{transport, place}]
+	d := l.dests[key]
 	if d == nil {
 		return
 	}
-	if p := l.policyLocked(d); p != nil {
+	if p := l.policyLocked(d.key); p != nil {
 		take(p, &d.pace, l.now())
 		l.markReady(d)
 	}
 }
 
 // throttled tells whether an outcome is a reply by which a server asks for less.
-func (l *limits) throttled(transport string, o *outcome.Outcome) bool {
-	var p *pace.Policy
+func (l *limits) throttled(key destKey, o *outcome.Outcome) bool {
 	l.mu.Lock()
-	if t := l.transports[transport]; t != nil {
-		p = t.pace
-	}
+	p := l.policyLocked(key)
 	l.mu.Unlock()
 	return p != nil && p.Throttled(o)
 }
 
 // pausedUntil is the end of a destination's pause; now, when there is none.
-func (l *limits) pausedUntil(transport, place string) time.Time {
+func (l *limits) pausedUntil(key destKey) time.Time {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := l.now()
-	d := l.dests[destKey{transport, place}]
+	d := l.dests[key]
 	if d == nil {
 		return now
 	}
-	if p := l.policyLocked(d); p != nil {
+	if p := l.policyLocked(d.key); p != nil {
 		if hold, until := d.pace.Look(p, now); hold == pace.ByPause {
 			return until
 		}
@@ -140,7 +122,7 @@ func (l *limits) pausedUntil(transport, place string) time.Time {
 }
 
 func (l *limits) restedLocked(d *destPlaces) bool {
-	p := l.policyLocked(d)
+	p := l.policyLocked(d.key)
 	return p == nil || d.pace.Rested(p, l.now())
 }
 

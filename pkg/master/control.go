@@ -105,7 +105,7 @@ func (m *Master) serviceStatus(ctx context.Context, s *supervisor, boards bool) 
 		go func() {
 			defer wg.Done()
 			if boards && c.isReady() {
-				p.Board = board(ctx, c.conn)
+				p.Board, p.Paces = board(ctx, c.conn)
 			}
 			mu.Lock()
 			defer mu.Unlock()
@@ -118,10 +118,10 @@ func (m *Master) serviceStatus(ctx context.Context, s *supervisor, boards bool) 
 }
 
 // board asks a daemon what it is doing. One that does not answer shows nothing.
-func board(ctx context.Context, conn *ipc.Conn) []proto.BoardRow {
+func board(ctx context.Context, conn *ipc.Conn) ([]proto.BoardRow, []proto.PaceRow) {
 	var b proto.Board
 	if conn.Call(ctx, &proto.BoardQuery{}, &b) != nil {
-		return nil
+		return nil, nil
 	}
 	for i := range b.Rows {
 		// Addresses and our own words; a daemon that was taken over may say
@@ -131,7 +131,13 @@ func board(ctx context.Context, conn *ipc.Conn) []proto.BoardRow {
 		r.ID = untrusted.From(r.ID).ForTerminal()
 		r.Peer = untrusted.From(r.Peer).ForTerminal()
 	}
-	return b.Rows
+	for i := range b.Paces {
+		r := &b.Paces[i]
+		for _, s := range []*string{&r.Transport, &r.Destination, &r.Source, &r.Rate, &r.Held, &r.Reply, &r.WarmUp} {
+			*s = untrusted.From(*s).ForTerminal()
+		}
+	}
+	return b.Rows, b.Paces
 }
 
 func (m *Master) userOf(def definition) string {

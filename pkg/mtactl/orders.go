@@ -126,7 +126,11 @@ func suspended(args []string) (string, error) {
 func (a *app) giveOrder(f *standingFlags) error {
 	err := standing.Check(&proto.StandingOrder{Kind: f.req.Kind, Target: f.req.Target, To: f.req.To, Value: f.req.Value})
 	if err != nil {
-		return fail(exUsage, "mtactl order --help shows how targets and hosts are written", "%s", show(err.Error()))
+		hint := "mtactl order --help shows how targets and hosts are written"
+		if f.req.Kind == proto.OrderLimit {
+			hint = "mtactl limit --help tells of the limits"
+		}
+		return fail(exUsage, hint, "%s", show(err.Error()))
 	}
 	cl, err := a.qmgr()
 	if err != nil {

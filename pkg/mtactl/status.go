@@ -41,7 +41,7 @@ func (a *app) statusCommand() *cobra.Command {
 		Short: "tell whether the suite runs, and what it is doing",
 		Long: `status lists the services with their processes and where they listen. With -v
 it adds what each process is doing at this moment: for whom, in which phase, for
-how long. The exit status is 0 when all is well, 69 when the suite does not run,
+how long; and how fast mail goes to which destinations. The exit status is 0 when all is well, 69 when the suite does not run,
 75 when a service is down.`,
 		Example: "  mtactl status\n  mtactl status -v\n  mtactl status --json | jq .listeners",
 		Args:    cobra.NoArgs,
@@ -158,6 +158,7 @@ func (a *app) listeners(st *proto.Status) {
 }
 
 func (a *app) boards(st *proto.Status, now time.Time) {
+	defer a.printPaces(st)
 	for _, s := range st.Services {
 		for _, p := range s.Processes {
 			if len(p.Board) == 0 {

@@ -26,11 +26,13 @@ func policy(t interface{ Fatal(...any) }, s settings.Transport, perDestination i
 
 func anyPolicy(t *rapid.T) *Policy {
 	return policy(t, settings.Transport{
-		StartConcurrency:   rapid.IntRange(0, 30).Draw(t, "start"),
 		ConnectionsPerHost: rapid.IntRange(0, 30).Draw(t, "connections"),
-		Rate:               rapid.SampledFrom([]string{"", "1 per second", "3 per second", "7 per minute", "60 per minute", "100 per hour", "10 per day"}).Draw(t, "rate"),
-		BackOffReplies:     []string{"421"},
-		BackOffPause:       settings.Duration(rapid.SampledFrom([]time.Duration{time.Second, time.Minute, time.Hour}).Draw(t, "pause")),
+		Shape: settings.Shape{
+			StartConcurrency: rapid.IntRange(0, 30).Draw(t, "start"),
+			Rate:             rapid.SampledFrom([]string{"", "1 per second", "3 per second", "7 per minute", "60 per minute", "100 per hour", "10 per day"}).Draw(t, "rate"),
+			BackOffReplies:   []string{"421"},
+			BackOffPause:     settings.Duration(rapid.SampledFrom([]time.Duration{time.Second, time.Minute, time.Hour}).Draw(t, "pause")),
+		},
 	}, rapid.IntRange(1, 30).Draw(t, "most"))
 }
 
@@ -103,7 +105,7 @@ func TestRateIsUsed(t *testing.T) {
 }
 
 func TestPausedDestinationTakesNothingUntilTheEnd(t *testing.T) {
-	p := policy(t, settings.Transport{StartConcurrency: 5, BackOffPause: settings.Duration(time.Minute)}, 20)
+	p := policy(t, settings.Transport{Shape: settings.Shape{StartConcurrency: 5, BackOffPause: settings.Duration(time.Minute)}}, 20)
 	s := &State{}
 	until := s.Paused(p, untrusted.From("slow down"), began)
 	if hold, at := s.Look(p, began.Add(59*time.Second)); hold != ByPause || !at.Equal(until) || !until.Equal(began.Add(time.Minute)) {
@@ -140,7 +142,7 @@ func TestDestinationRecovers(t *testing.T) {
 }
 
 func TestWhatWasBegunTogetherHalvesOnce(t *testing.T) {
-	p := policy(t, settings.Transport{StartConcurrency: 16}, 20)
+	p := policy(t, settings.Transport{Shape: settings.Shape{StartConcurrency: 16}}, 20)
 	s := &State{}
 	for range 16 {
 		s.Failed(p, began, began.Add(time.Second))
@@ -155,7 +157,7 @@ func TestWhatWasBegunTogetherHalvesOnce(t *testing.T) {
 }
 
 func TestWindowOfSuccessesAddsOne(t *testing.T) {
-	p := policy(t, settings.Transport{StartConcurrency: 3}, 20)
+	p := policy(t, settings.Transport{Shape: settings.Shape{StartConcurrency: 3}}, 20)
 	s := &State{}
 	var got []int
 	for range 12 {
@@ -170,7 +172,7 @@ func TestWindowOfSuccessesAddsOne(t *testing.T) {
 // Those who wait each get a moment of their own, in the order in which they come, and
 // none is sent beyond an hour.
 func TestTurnsLieApart(t *testing.T) {
-	p := policy(t, settings.Transport{Rate: "60 per minute"}, 20)
+	p := policy(t, settings.Transport{Shape: settings.Shape{Rate: "60 per minute"}}, 20)
 	s, now := &State{}, began
 	for range 6 {
 		s.Begin(p, now)
@@ -191,7 +193,7 @@ func TestTurnsLieApart(t *testing.T) {
 }
 
 func TestClockSetBackLeavesNobodyWaitingForLong(t *testing.T) {
-	p := policy(t, settings.Transport{Rate: "1 per hour", BackOffPause: settings.Duration(time.Minute)}, 20)
+	p := policy(t, settings.Transport{Shape: settings.Shape{Rate: "1 per hour", BackOffPause: settings.Duration(time.Minute)}}, 20)
 	s := &State{}
 	s.Begin(p, began)
 	s.Paused(p, untrusted.From("421"), began)
@@ -205,7 +207,7 @@ func TestClockSetBackLeavesNobodyWaitingForLong(t *testing.T) {
 }
 
 func TestRestedStateIsAsGoodAsNone(t *testing.T) {
-	p := policy(t, settings.Transport{StartConcurrency: 2, Rate: "60 per minute", BackOffPause: settings.Duration(time.Minute)}, 20)
+	p := policy(t, settings.Transport{Shape: settings.Shape{StartConcurrency: 2, Rate: "60 per minute", BackOffPause: settings.Duration(time.Minute)}}, 20)
 	s := &State{}
 	if !s.Rested(p, began) {
 		t.Error("a new one is kept")

@@ -7,7 +7,7 @@ import (
 	"filbert/pkg/settings"
 )
 
-// Policy is what is configured for the destinations of one transport.
+// Policy is what is configured for the destinations of one transport, or for a provider.
 type Policy struct {
 	start, most int
 	rate        Rate
@@ -18,18 +18,36 @@ type Policy struct {
 // Compile reads the policy of a transport; perDestination is limits.per_destination.
 // An error is one of ParseRate's or ParseReply's.
 func Compile(t *settings.Transport, perDestination int) (*Policy, error) {
-	p := &Policy{most: max(1, perDestination), pause: t.BackOffPause.D()}
-	if t.ConnectionsPerHost > 0 {
-		p.most = min(p.most, t.ConnectionsPerHost)
+	return compile(&t.Shape, mostOf(t, perDestination))
+}
+
+// CompileProvider reads the policy of a provider for one transport. Errors are as those
+// of Compile.
+func CompileProvider(p *settings.Provider, t *settings.Transport, perDestination int) (*Policy, error) {
+	shape, most := p.Over(t), p.Deliveries
+	if most <= 0 {
+		most = mostOf(t, perDestination)
 	}
-	if p.start = p.most; t.StartConcurrency > 0 {
-		p.start = min(p.start, t.StartConcurrency)
+	return compile(&shape, most)
+}
+
+func mostOf(t *settings.Transport, perDestination int) int {
+	if t.ConnectionsPerHost > 0 {
+		return min(perDestination, t.ConnectionsPerHost)
+	}
+	return perDestination
+}
+
+func compile(s *settings.Shape, most int) (*Policy, error) {
+	p := &Policy{most: max(1, most), pause: s.BackOffPause.D()}
+	if p.start = p.most; s.StartConcurrency > 0 {
+		p.start = min(p.start, s.StartConcurrency)
 	}
 	var err error
-	if p.rate, err = ParseRate(t.Rate); err != nil {
+	if p.rate, err = ParseRate(s.Rate); err != nil {
 		return nil, err
 	}
-	for _, text := range t.BackOffReplies {
+	for _, text := range s.BackOffReplies {
 		r, err := ParseReply(text)
 		if err != nil {
 			return nil, err

@@ -26,6 +26,9 @@ type State struct {
 	paused time.Time      // until then
 	used   time.Time      // the last delivery that began
 	reply  untrusted.Text // the one that paused it
+
+	counted time.Time // when the time began in which count deliveries have begun
+	count   int
 }
 
 // Width is how many deliveries may go on at once, at least 1.
@@ -95,6 +98,7 @@ func (s *State) Begin(p *Policy, now time.Time) {
 	if p.rate.N == 0 {
 		return
 	}
+	s.tally(p.rate.Per, now)
 	if s.full.Before(now) {
 		s.full = now
 	}

@@ -307,8 +307,9 @@ func (*BoardQuery) DecodeFrom(*wire.Decoder) {}
 
 // Board is what a daemon is doing now, the oldest first.
 type Board struct {
-	Rows []BoardRow
-	More uint32 // rows that were left out
+	Rows  []BoardRow
+	More  uint32    // rows that were left out
+	Paces []PaceRow // dispatch's alone
 }
 
 const leastBoardRow = 4 + 4 + 4 + 8 + 8
@@ -328,6 +329,7 @@ func (m *Board) EncodeTo(e *wire.Encoder) {
 		e.I64(r.Since.UnixMilli())
 		e.I64(r.Bytes)
 	}
+	encodePaces(e, m.Paces)
 }
 
 // DecodeFrom reads it.
@@ -342,4 +344,5 @@ func (m *Board) DecodeFrom(d *wire.Decoder) {
 		r.Since = time.UnixMilli(d.I64())
 		r.Bytes = d.I64()
 	}
+	m.Paces = decodePaces(d)
 }

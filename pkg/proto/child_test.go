@@ -31,7 +31,9 @@ func childMessages() []func() childMessage {
 func FuzzChild(f *testing.F) {
 	for i, m := range []childMessage{
 		&Start{Service: SMTPD, Settings: []byte("{}"), Listeners: []ListenerInfo{{ListenSMTP, "mx", ":25"}}, Separate: true},
-		&Board{Rows: []BoardRow{{Phase: "data", Since: time.UnixMilli(5), Bytes: 7}}},
+		&Board{Rows: []BoardRow{{Phase: "data", Since: time.UnixMilli(5), Bytes: 7}}, Paces: []PaceRow{
+			{Transport: "smtp", Destination: "x.example", Deliveries: 1, Allowed: 2, Most: 3, Rate: "4 per day", Used: 5, Held: "rate", Until: time.UnixMilli(9).UTC()},
+		}},
 		&Drain{Bound: time.Second},
 	} {
 		var e wire.Encoder

@@ -95,6 +95,8 @@ type ProcessStatus struct {
 	State string `json:"state"`
 	// Board is its scoreboard, only when it was asked for.
 	Board []BoardRow `json:"board,omitempty"`
+	// Paces are the destinations of dispatch, likewise.
+	Paces []PaceRow `json:"paces,omitempty"`
 }
 
 // BoardRow is one thing that a process is doing now.

@@ -17,6 +17,7 @@ type Scoreboard struct {
 	now  func() time.Time
 	mu   sync.Mutex
 	rows map[*Row]struct{}
+	pace func() []proto.PaceRow
 }
 
 // Row is one thing under way: a session, a delivery, a submission.
@@ -75,6 +76,13 @@ func (r *Row) End() {
 	r.board.mu.Unlock()
 }
 
+// WithPaces adds to each snapshot what f tells of destinations.
+func (b *Scoreboard) WithPaces(f func() []proto.PaceRow) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.pace = f
+}
+
 // Len is the number of rows.
 func (b *Scoreboard) Len() int {
 	b.mu.Lock()
@@ -89,6 +97,7 @@ func (b *Scoreboard) Snapshot() *proto.Board {
 	for r := range b.rows {
 		rows = append(rows, r)
 	}
+	pace := b.pace
 	b.mu.Unlock()
 	slices.SortFunc(rows, func(x, y *Row) int { return cmp.Compare(x.began.UnixNano(), y.began.UnixNano()) })
 	var out proto.Board
@@ -106,6 +115,9 @@ func (b *Scoreboard) Snapshot() *proto.Board {
 			Bytes: r.bytes.Load(),
 		})
 		r.mu.Unlock()
+	}
+	if pace != nil {
+		out.Paces = pace()
 	}
 	return &out
 }

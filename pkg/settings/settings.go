@@ -29,6 +29,7 @@ type Settings struct {
 	Directors  []Director           `toml:"director" json:"director"`
 	Routers    []Router             `toml:"router" json:"router"`
 	Transports map[string]Transport `toml:"transport" json:"transport"`
+	Providers  map[string]Provider  `toml:"provider" json:"provider,omitempty"`
 	Rewrites   []Rewrite            `toml:"rewrite" json:"rewrite"`
 	Copies     []Copy               `toml:"copy" json:"copy,omitempty"`
 	Lookups    map[string]Lookup    `toml:"lookup" json:"lookup,omitempty"`
@@ -172,22 +173,7 @@ type Transport struct {
 
 	// ConnectionsPerHost bounds simultaneous connections to one destination (smtp, lmtp).
 	ConnectionsPerHost int `toml:"connections_per_host" json:"connections_per_host"`
-	// StartConcurrency is how many deliveries at once a destination gets at first (smtp,
-	// lmtp). Each window of successes adds one, up to connections_per_host and
-	// limits.per_destination; a connection that fails, or a reply 421, halves them.
-	StartConcurrency int `toml:"start_concurrency" json:"start_concurrency"`
-	// Rate is how many deliveries to one destination may begin within a time (smtp, lmtp):
-	// "100 per minute"; the times are second, minute, hour and day. A delivery is one
-	// message with up to max_recipients recipients. What has no place waits, and does
-	// not count as tried. "" = any number.
-	Rate string `toml:"rate" json:"rate,omitempty"`
-	// BackOffReplies are patterns of replies by which a server asks for less mail: "421",
-	// "4.7.28", "421 4.7.*" (both codes) or "/too many/" for the text. Behind one of them
-	// the destination gets nothing for back_off_pause, and then one delivery at a time
-	// at first. Such a server does not count as failed.
-	BackOffReplies []string `toml:"back_off_replies" json:"back_off_replies,omitempty"`
-	// BackOffPause: see BackOffReplies. Default: 5 minutes.
-	BackOffPause Duration `toml:"back_off_pause" json:"back_off_pause"`
+	Shape
 	// MaxRecipients bounds the recipients of one transaction.
 	MaxRecipients int `toml:"max_recipients" json:"max_recipients"`
 	// Concurrency bounds the transport's simultaneous deliveries; 0 = limits.deliveries.
