@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"filbert/pkg/outcome"
@@ -31,7 +32,10 @@ func (d *Dispatcher) deliverAll(ctx context.Context, f *flight) {
 	// goroutines that all wait: as many as could get a place are enough.
 	most := max(1, min(limits.Deliveries, len(jobs)))
 	ended := make(chan int, most)
+	f.remember()
 	n := d.newNotes(ctx, f)
+	var unfinished atomic.Int64
+	unfinished.Store(int64(len(jobs)))
 	for left, running := len(jobs), 0; left > 0; {
 		for running < most {
 			i, ok := l.next()
@@ -41,6 +45,9 @@ func (d *Dispatcher) deliverAll(ctx context.Context, f *flight) {
 			running++
 			go func() {
 				d.deliver(ctx, f, &jobs[i])
+				if unfinished.Add(-1) > 0 { // the last is settled now, or see jotRest
+					d.jot(f, jobs[i].leaves)
+				}
 				ended <- i
 			}()
 		}
@@ -50,6 +57,9 @@ func (d *Dispatcher) deliverAll(ctx context.Context, f *flight) {
 			left--
 			l.ended(i)
 			n.add(&jobs[i])
+			if left > 0 { // if a note was being written when it was served
+				d.jot(f, jobs[i].leaves)
+			}
 		case <-n.due:
 			n.write()
 		case failed := <-n.written:

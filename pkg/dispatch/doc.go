@@ -24,7 +24,8 @@
 //	shape.go    no more of them than a destination likes (pkg/pace)
 //	lanes.go    which job is begun next (pure)
 //	deliver.go  the jobs, side by side, each with its outcome
-//	note.go     who is served while others are slow: filed at once
+//	jot.go      who is served while others are not: written at once, unflushed
+//	note.go     the same while others are slow: filed, for power cuts
 //	report.go   what failed is told to the sender, through bounce
 //	settle.go   what is left is filed; then the record is marked done
 //
@@ -33,8 +34,9 @@
 // # What a crash leaves
 //
 // At any point before the mark: the record, attempted again at the next start
-// (a delivery that was made in the last moment may be made twice; of a message
-// whose other recipients take longer, one of the last quarter of a second). After
+// (a delivery that was made in the last moment may be made twice; after a power cut,
+// of a message whose other recipients take longer, one of the last quarter of a
+// second). After
 // filing and before the mark: both; recovery lets deferred/ win. See pkg/spool
 // for the table of states.
 //

@@ -54,6 +54,13 @@ type flight struct {
 	told          []bool // by leaf: logged, and confirmed to the sender; nil: nobody
 	expansionTold bool   // what recipients were expanded to was confirmed
 
+	// What jot.go has written without a flush. Jobs run side by side: noting guards
+	// these and noted, but at the end, when nobody else writes.
+	noting   sync.Mutex
+	isNoting bool   // a note is being written
+	jotted   []bool // by leaf: written beside the record, or into the log; nil with noted
+	inLog    []bool // by leaf: its line is in the log, on disk (noted) or not yet
+
 	kept      kept       // by standing orders
 	tables    tables     // of the retry rules
 	abortable *abortable // while it delivers
@@ -80,6 +87,7 @@ func (d *Dispatcher) run(ctx context.Context, f *flight) proto.Settled {
 		d.abortably(ctx, f, d.deliverAll)
 	}
 	d.expire(f)
+	d.jotRest(f)
 	row.Set("settling", f.env.ID.String(), "")
 	d.reportAll(ctx, f)
 	return d.settle(ctx, f)

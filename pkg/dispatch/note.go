@@ -15,7 +15,8 @@ import (
 // deferred/ that a moment later are done with; a longer one has more delivered again
 // after a crash, in proportion (doc/CRASH.md has the numbers). A server that answers
 // at once is done within this time, one that thinks or is far away is not. What is
-// served within it is noted with one write.
+// served within it is noted with one write. A killed process forgets nothing of it
+// (see jot): the note is for power cuts.
 const noteAfter = 250 * time.Millisecond
 
 // notes writes down who was served while others of the flight are still being
@@ -69,6 +70,7 @@ func (n *notes) write() {
 // wrote takes in the end of a write.
 func (n *notes) wrote(failed []int) {
 	n.writing = false
+	n.d.jot(n.f, n.fresh) // who was served meanwhile
 	n.fresh = append(n.fresh, failed...)
 	if len(failed) > 0 {
 		n.arm(troublePause) // the disk is full, most likely; settle insists
@@ -118,29 +120,56 @@ func (d *Dispatcher) whileNoting(ctx context.Context, f *flight, do func()) {
 // is told at the end only. Should it find the file before, dispatch refuses
 // whatever it asks for: the message is among the flights.
 func (d *Dispatcher) note(ctx context.Context, f *flight, leaves []int) error {
+	f.remember()
 	d.tell(ctx, f, leaves)
-	now := d.now()
-	var lines []spool.LogLine
-	for _, i := range leaves {
-		lines = append(lines, f.lines(i, now)...)
-	}
-	lines = append(lines, spool.LogLine{Time: now, Verb: spool.Ongoing, Recipient: spool.WholeMessage})
-	if f.origin == fromJournal && !f.filed {
-		if err := d.put(f, lines); err != nil {
-			return err
-		}
-		f.filed = true
-		// A crash here leaves the record and the file: recovery lets the file win.
-		d.markFiled(f.ref, f.env.ID, f.file != nil)
-	} else if err := d.spool.AppendLog(spool.Deferred, f.env.ID, lines); err != nil {
+	leaves, lines := d.beginNote(f, leaves)
+	err := d.writeNote(f, lines)
+	f.noting.Lock()
+	defer f.noting.Unlock()
+	f.isNoting = false
+	if err != nil {
 		return err
 	}
-	if f.noted == nil {
-		f.noted = make([]bool, len(f.leaves))
-	}
+	f.filed = f.filed || f.origin == fromJournal
 	for _, i := range leaves {
-		f.noted[i] = true
+		f.noted[i], f.inLog[i] = true, true
 	}
+	return nil
+}
+
+// beginNote says who is noted, and how.
+func (d *Dispatcher) beginNote(f *flight, leaves []int) ([]int, []spool.LogLine) {
+	f.noting.Lock()
+	defer f.noting.Unlock()
+	f.isNoting = true
+	now := d.now()
+	if f.origin == fromJournal && !f.filed {
+		// What was jotted beside the record is not looked at any more once it is
+		// marked, so that all of it has to go along.
+		more := f.jottedOf(leaves)
+		for _, i := range more {
+			d.tellOnce(f, i, now)
+		}
+		leaves = append(more, leaves...)
+	}
+	var lines []spool.LogLine
+	for _, i := range leaves {
+		if !f.inLog[i] {
+			lines = append(lines, f.lines(i, now)...)
+		}
+	}
+	return leaves, append(lines, spool.LogLine{Time: now, Verb: spool.Ongoing, Recipient: spool.WholeMessage})
+}
+
+func (d *Dispatcher) writeNote(f *flight, lines []spool.LogLine) error {
+	if f.origin != fromJournal || f.filed {
+		return d.spool.AppendLog(spool.Deferred, f.env.ID, lines)
+	}
+	if err := d.put(f, lines); err != nil {
+		return err
+	}
+	// A crash here leaves the record and the file: recovery lets the file win.
+	d.markFiled(f.ref, f.env.ID, f.file != nil)
 	return nil
 }
 
@@ -149,7 +178,7 @@ func (d *Dispatcher) note(ctx context.Context, f *flight, leaves []int) error {
 // would be owed for ever.
 func (d *Dispatcher) tell(ctx context.Context, f *flight, leaves []int) {
 	if f.told == nil {
-		f.told = make([]bool, len(f.leaves))
+		f.told = make([]bool, len(f.leaves)) // one job alone: nobody else looks
 	}
 	var confirm, after []int
 	for _, i := range leaves {
@@ -168,15 +197,22 @@ func (d *Dispatcher) tell(ctx context.Context, f *flight, leaves []int) {
 	}
 	now := d.now()
 	for _, i := range leaves {
-		if !f.told[i] {
-			d.tellOutcome(f, i, now)
-			f.told[i] = true
-		}
+		d.tellOnce(f, i, now)
+	}
+}
+
+func (d *Dispatcher) tellOnce(f *flight, leaf int, now time.Time) {
+	if !f.told[leaf] {
+		d.tellOutcome(f, leaf, now)
+		f.told[leaf] = true
 	}
 }
 
 // isNoted tells whether the line of a leaf is on disk already.
 func (f *flight) isNoted(leaf int) bool { return f.noted != nil && f.noted[leaf] }
+
+// isInLog tells whether the line of a leaf is in the log, flushed or not.
+func (f *flight) isInLog(leaf int) bool { return f.inLog != nil && f.inLog[leaf] }
 
 // isTold tells whether a leaf's delivery was logged and confirmed already.
 func (f *flight) isTold(leaf int) bool { return f.told != nil && f.told[leaf] }

@@ -141,10 +141,11 @@ func TestWhatIsServedInQuickSuccessionIsOneWrite(t *testing.T) {
 	if len(s.asked) != 1 {
 		t.Error("a write begins while another is under way")
 	}
-	n.wrote(<-n.written)
+	first := <-n.written
 	if d, o := s.lines(id, spool.Delivered), s.lines(id, spool.Ongoing); d != 3 || o != 1 {
 		t.Errorf("%d deliveries in %d writes", d, o)
 	}
+	n.wrote(first)
 	if len(s.asked) != 2 {
 		t.Error("what came meanwhile is forgotten")
 	}

@@ -191,6 +191,11 @@ func (r *rig) files(req, _ ipc.Message) error {
 // accept commits a message to the journal as cleanup would.
 func (r *rig) accept(recipients ...string) *flight {
 	r.t.Helper()
+	return r.acceptAs(func(*envelope.Envelope) {}, recipients...)
+}
+
+func (r *rig) acceptAs(change func(*envelope.Envelope), recipients ...string) *flight {
+	r.t.Helper()
 	r.nextID++
 	env := &envelope.Envelope{
 		ID: r.nextID, Source: envelope.FromSMTP, Arrived: time.Now().UTC().Truncate(time.Microsecond),
@@ -199,6 +204,7 @@ func (r *rig) accept(recipients ...string) *flight {
 	for _, a := range recipients {
 		env.Recipients = append(env.Recipients, envelope.Recipient{Address: mailaddr.MustParse(a)})
 	}
+	change(env)
 	text := []byte("Subject: x\r\n\r\nbody\r\n")
 	env.Size = int64(len(text))
 	ref, err := r.writer.Commit(context.Background(), journal.Record{ID: env.ID, Envelope: env.Marshal(), Content: text})

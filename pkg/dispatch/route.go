@@ -47,6 +47,7 @@ func (d *Dispatcher) routeAll(ctx context.Context, f *flight) {
 	}
 	d.reroute(ctx, f)
 	f.forgetServedChildren()
+	d.leaveOutServed(f)
 	f.outcomes = make([]outcome.Outcome, len(f.leaves))
 	for i := range f.leaves {
 		f.outcomes[i] = f.leaves[i].Verdict

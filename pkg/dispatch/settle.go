@@ -64,7 +64,7 @@ func (d *Dispatcher) settleFiled(ctx context.Context, f *flight) proto.Settled {
 	now, left := d.now(), f.countWaiting()
 	var lines []spool.LogLine
 	for i := range f.leaves {
-		if !f.isNoted(i) {
+		if !f.isInLog(i) {
 			lines = append(lines, f.lines(i, now)...)
 		}
 	}
@@ -173,7 +173,8 @@ func (d *Dispatcher) settleDeferred(ctx context.Context, f *flight) proto.Settle
 		summary.Attempts = uint32(f.book.Attempts)
 		return proto.Settled{State: proto.SettledWaiting, Summary: summary}
 	}
-	if lines := f.laterLines(waiting, now); len(lines) > 0 {
+	// What was jotted has to be flushed, too.
+	if lines := f.laterLines(waiting, now); len(lines) > 0 || f.inLog != nil {
 		err := d.insist(ctx, f, "note an attempt", func() error {
 			return d.spool.AppendLog(spool.Deferred, f.env.ID, lines)
 		})
@@ -207,7 +208,7 @@ func count(waiting []bool) int {
 func (f *flight) laterLines(waiting []bool, now time.Time) []spool.LogLine {
 	var lines []spool.LogLine
 	for i := range f.leaves {
-		if !f.isNoted(i) {
+		if !f.isInLog(i) {
 			lines = append(lines, f.lines(i, now)...)
 		}
 	}

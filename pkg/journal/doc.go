@@ -24,6 +24,7 @@
 //	incoming/.dispatch        locked by the Marker
 //	incoming/NNNNNNNN.j       a segment: SegmentSize bytes, preallocated
 //	incoming/NNNNNNNN.done    its marks
+//	incoming/NNNNNNNN.served  who was served of its records that are not done
 //	incoming/NNNNNNNN.new     a segment being made (a crash's leftover: removed)
 //	incoming/ID               the content of one large message
 //	corrupt/                  pieces of segments that could not be understood
@@ -66,6 +67,20 @@
 // bytes per record: its generation when it is done. As each mark bears the
 // generation, a mark of an earlier use can't hide a new record, whatever part
 // of the file a power cut kept.
+//
+// A file of who was served belongs to the Marker alone. It is 40 bytes for each
+// delivery of a record whose others go on, from the beginning of the file at each
+// use, and is never flushed: it is for processes that are killed.
+//
+//	 0  8  id
+//	 8  4  generation
+//	12  4  index of the record
+//	16 16  digest: which delivery of the record
+//	32  4  flags, which the caller knows
+//	36  4  CRC-32C of the 36 bytes before
+//
+// An entry that is missing costs a second delivery. One that is there is true
+// whenever it was written, as no other message ever has its id.
 //
 // # What a crash leaves
 //

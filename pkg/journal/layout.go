@@ -180,6 +180,7 @@ const (
 func segmentName(n uint32) string { return fmt.Sprintf("%s/%08d.j", incoming, n) }
 func makingName(n uint32) string  { return fmt.Sprintf("%s/%08d.new", incoming, n) }
 func marksName(n uint32) string   { return fmt.Sprintf("%s/%08d.done", incoming, n) }
+func servedName(n uint32) string  { return fmt.Sprintf("%s/%08d.served", incoming, n) }
 
 // largeName is the file of a large message's content.
 func largeName(id queueid.ID) string { return incoming + "/" + id.String() }

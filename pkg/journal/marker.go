@@ -45,6 +45,9 @@ type Marker struct {
 	after  []func() // called after the next flush that succeeds
 	closed bool
 
+	serving map[uint32]*servedFile      // by segment
+	served  map[servedKey][]servedEntry // what earlier runs have left, of undone records
+
 	stop chan struct{}
 	wg   sync.WaitGroup
 }
@@ -79,7 +82,10 @@ func OpenMarker(fsys durable.FS, opt MarkerOptions) (*Marker, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open marks: %w", err)
 	}
-	m := &Marker{fs: fsys, opt: opt, lock: lock, files: make(map[uint32]*markFile), stop: make(chan struct{})}
+	m := &Marker{
+		fs: fsys, opt: opt, lock: lock, files: make(map[uint32]*markFile), stop: make(chan struct{}),
+		serving: make(map[uint32]*servedFile), served: make(map[servedKey][]servedEntry),
+	}
 	if err := m.load(); err != nil {
 		return nil, errors.Join(fmt.Errorf("open marks: %w", err), lock.Close())
 	}
@@ -116,6 +122,7 @@ func (m *Marker) load() error {
 			f.flushed = slices.Clone(got.set)
 		}
 		m.files[f.number] = f
+		m.loadServed(f.number, f.generation, f.set)
 	}
 	return nil
 }
@@ -161,6 +168,7 @@ func (m *Marker) doneLocked(segment, generation, index uint32) {
 	f.count++
 	f.highest = max(f.highest, index)
 	f.dirty = true
+	delete(m.served, servedKey{segment, generation, index})
 	if f.rewrite || m.closed {
 		return
 	}
@@ -274,5 +282,5 @@ func (m *Marker) Close() error {
 			err = errors.Join(err, f.file.Close())
 		}
 	}
-	return errors.Join(err, m.lock.Close())
+	return errors.Join(err, m.closeServed(), m.lock.Close())
 }

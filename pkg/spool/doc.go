@@ -53,7 +53,8 @@
 //
 //	state                   record            mark  deferred/ or hold/    recovery
 //	S1  being received      none or torn      -     no                    drop: never acknowledged
-//	S2  ours, 1st attempt   whole             no    no, or a lone log     remove the log, attempt again
+//	S2  ours, 1st attempt   whole             no    no, or a lone log     remove the log, attempt again,
+//	                                                                      but who was jotted beside it
 //	S3  being filed         whole             no    whole                 the file wins: mark done
 //	S3' being filed         whole             no    torn                  remove the file, attempt again
 //	S4  under qmgr, or      whole, recycled   yes   whole                 schedule
@@ -73,6 +74,12 @@
 // is noted in the same way). To recovery it is a message like others, but that who
 // has no line is due at once.
 //
+// "Jotted" is who was served while others were not: written without a flush, beside
+// the record (journal.Marker.Serve) before the message is filed, and into its log
+// after that (JotLog), which ends in "ongoing" then, too. A killed process leaves
+// that behind and a power cut need not. It says of somebody that he was served, or
+// nothing: whatever part of it is left is true.
+//
 // Resolve flushes what it finds whole (a killed process may have left it in the
 // page cache alone) before the caller's mark says that it is there.
 //
@@ -87,6 +94,7 @@
 // # Order of the writes
 //
 //	File    log, flush; message, flush; flush the directory; then the journal's mark
+//	Jot     beside the record, or a line; no flush
 //	Note    as File, mark included; then Append for who is served later, and at the end
 //	Append  line, flush
 //	Move    link the log in the new place, flush, remove it from the old, flush;

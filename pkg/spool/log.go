@@ -38,6 +38,20 @@ func (s *Spool) AppendLog(q Queue, id queueid.ID, lines []LogLine) error {
 	return nil
 }
 
+// JotLog is AppendLog without the flush: the lines are in the page cache when it
+// returns, which outlives a killed process and not a power cut. The next AppendLog
+// to the same log makes them durable, too.
+func (s *Spool) JotLog(q Queue, id queueid.ID, lines []LogLine) error {
+	f, err := s.fs.OpenFile(logName(q, id), os.O_RDWR|os.O_APPEND, 0)
+	if err == nil {
+		err = errors.Join(appendLines(f, lines), f.Close())
+	}
+	if err != nil {
+		return fmt.Errorf("jot into log of %s: %w", id, full(err))
+	}
+	return nil
+}
+
 func (s *Spool) appendLog(q Queue, id queueid.ID, lines []LogLine) error {
 	name := logName(q, id)
 	f, err := s.fs.OpenFile(name, os.O_RDWR|os.O_APPEND, 0)
@@ -73,15 +87,26 @@ var errFlush = errors.New("flush failed")
 
 // appendTo writes the lines with one write and one flush.
 func appendTo(f durable.File, lines []LogLine) (flushed bool, err error) {
+	if err := appendLines(f, lines); err != nil {
+		return false, err
+	}
+	if err := f.Datasync(); err != nil {
+		return false, fmt.Errorf("%w: %w", errFlush, err)
+	}
+	return true, nil
+}
+
+// appendLines writes the lines with one write.
+func appendLines(f durable.File, lines []LogLine) error {
 	size, err := f.Size()
 	if err != nil {
-		return false, err
+		return err
 	}
 	var b []byte
 	if size > 0 {
 		var last [1]byte
 		if _, err := f.ReadAt(last[:], size-1); err != nil {
-			return false, err
+			return err
 		}
 		if last[0] != '\n' {
 			// A crash tore the line before: it ends here and is refused.
@@ -89,15 +114,12 @@ func appendTo(f durable.File, lines []LogLine) (flushed bool, err error) {
 		}
 	}
 	if b, err = encodeLines(b, lines); err != nil {
-		return false, err
+		return err
 	}
 	if _, err := f.Write(b); err != nil {
-		return false, errors.Join(err, f.Truncate(size))
+		return errors.Join(err, f.Truncate(size))
 	}
-	if err := f.Datasync(); err != nil {
-		return false, fmt.Errorf("%w: %w", errFlush, err)
-	}
-	return true, nil
+	return nil
 }
 
 // Log reads the log of a message. A line that was torn by a crash or damaged

@@ -80,7 +80,7 @@ func (s *Suite) Remains() ([]string, error) {
 	}
 	for _, path := range s.files("incoming") {
 		switch ext := filepath.Ext(path); {
-		case ext == ".j", ext == ".done", filepath.Base(path) == ".cleanup", filepath.Base(path) == ".dispatch":
+		case ext == ".j", ext == ".done", ext == ".served", filepath.Base(path) == ".cleanup", filepath.Base(path) == ".dispatch":
 		default:
 			out = append(out, path)
 		}
