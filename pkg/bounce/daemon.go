@@ -39,6 +39,9 @@ func New() *Bounce { return &Bounce{now: time.Now} }
 // Open remembers the settings; there is nothing to open.
 func (b *Bounce) Open(p *service.Process) error {
 	b.log, b.board = p.Log, p.Board
+	if p.Clock.Movable() {
+		b.now = p.Clock.Now
+	}
 	b.install(p.Settings())
 	p.OnReload(b.install)
 	return nil

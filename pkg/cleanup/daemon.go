@@ -77,6 +77,9 @@ func New() *Cleanup {
 // will write it.
 func (c *Cleanup) Open(p *service.Process) error {
 	c.log = p.Log
+	if p.Clock.Movable() {
+		c.now = p.Clock.Now
+	}
 	if err := c.configure(p.Settings()); err != nil {
 		return err
 	}

@@ -51,6 +51,7 @@ func (c *checker) check() {
 	c.checkMemory()
 	c.checkLog()
 	c.checkUsers()
+	c.checkTesting()
 }
 
 // pos is where a key was set, or the nearest table that was, or the file.

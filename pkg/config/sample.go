@@ -28,6 +28,7 @@ const sampleHead = `# filbert.toml: the configuration of Filbert.
 // examples are the values shown for settings that have no default.
 var examples = map[string]string{
 	"hostname":                        `"mail.example.org"`,
+	"testing.clock_ahead":             `"0s"`,
 	"domains.local":                   `["example.org", "*.example.org"]`,
 	"domains.relay":                   `["partner.example"]`,
 	"listen.name":                     `"mx"`,

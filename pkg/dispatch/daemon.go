@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"filbert/pkg/clock"
 	"filbert/pkg/durable"
 	"filbert/pkg/event"
 	"filbert/pkg/ipc"
@@ -38,6 +39,7 @@ type Dispatcher struct {
 	log      *event.Log
 	board    *service.Scoreboard
 	now      func() time.Time
+	clock    *clock.Clock                   // what now tells, where it can be moved; else nil
 	ctx      context.Context                // done when draining has taken too long
 	patience time.Duration                  // for room
 	work     context.Context                // done when draining begins
@@ -102,6 +104,9 @@ func (d *Dispatcher) Open(p *service.Process) error {
 	d.settings.Store(p.Settings())
 	d.limits = newLimits(p.Settings())
 	p.Board.WithPaces(d.limits.paces)
+	if d.clock = p.Clock; d.clock.Movable() {
+		d.now, d.limits.now = d.clock.Now, d.clock.Now
+	}
 	d.applyRules(p.Settings())
 	p.OnReload(func(s *settings.Settings) {
 		d.settings.Store(s)

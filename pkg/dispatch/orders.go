@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"filbert/pkg/clock"
 	"filbert/pkg/envelope"
 	"filbert/pkg/event"
 	"filbert/pkg/ipc"
@@ -21,7 +22,7 @@ import (
 type orders struct {
 	mu    sync.Mutex // of all below, and of the limits that follow from it
 	set   *standing.Set
-	timer *time.Timer // at the next end of one
+	timer *clock.Timer // at the next end of one
 }
 
 // now is what is in force, nil while there is nothing.
@@ -73,7 +74,7 @@ func (d *Dispatcher) applyLimits() {
 		o.timer = nil
 	}
 	if end := o.set.NextEnd(now); !end.IsZero() {
-		o.timer = time.AfterFunc(max(end.Sub(now), time.Millisecond), d.applyLimits)
+		o.timer = d.clock.AfterFunc(max(end.Sub(now), time.Millisecond), d.applyLimits)
 	}
 }
 

@@ -31,7 +31,7 @@ func (d *Dispatcher) takePlace(ctx context.Context, f *flight, j *job) error {
 
 // waitUntil is false when nothing more is to begin.
 func (d *Dispatcher) waitUntil(ctx context.Context, until time.Time) bool {
-	turn := time.NewTimer(until.Sub(d.limits.now()))
+	turn := d.clock.NewTimer(until.Sub(d.limits.now()))
 	defer turn.Stop()
 	select {
 	case <-turn.C:

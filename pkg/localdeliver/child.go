@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"time"
 
+	"filbert/pkg/clock"
 	"filbert/pkg/ipc"
 	"filbert/pkg/privsep"
 	"filbert/pkg/proto"
@@ -154,6 +155,7 @@ func RunChild(args []string) error {
 		return fmt.Errorf("connect to the parent: %w", err)
 	}
 	w := newWorker()
+	w.useClock(clock.New(0))
 	conn, err := ipc.NewConn(uc, ipc.Options{
 		Handler:  ipc.Spawn(w.handle),
 		Credits:  2 * jobsPerChild,

@@ -27,7 +27,7 @@ func New() *Daemon { return &Daemon{} }
 // Open has nothing to open: the parent holds no file.
 func (d *Daemon) Open(p *service.Process) error {
 	d.server = newServer(p.Settings(), (&launcher{program: d.Program}).start, privsep.LookupUser)
-	d.server.board = p.Board
+	d.server.board, d.server.clock = p.Board, p.Clock
 	p.OnReload(d.server.configure)
 	return nil
 }

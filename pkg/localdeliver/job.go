@@ -62,6 +62,7 @@ type childJob struct {
 	Actor     actor
 	Mail      string // the instance's directory of mailboxes, for {mail}
 	Hostname  string
+	Ahead     time.Duration // where the clock is
 }
 
 // Kind is the number of this message.
@@ -75,6 +76,7 @@ func (m *childJob) EncodeTo(e *wire.Encoder) {
 	m.Actor.encodeTo(e)
 	e.String(m.Mail)
 	e.String(m.Hostname)
+	e.I64(int64(m.Ahead))
 }
 
 // DecodeFrom reads it.
@@ -85,6 +87,7 @@ func (m *childJob) DecodeFrom(d *wire.Decoder) {
 	m.Actor.decodeFrom(d)
 	m.Mail = d.String(maxPath)
 	m.Hostname = d.String(1024)
+	m.Ahead = time.Duration(d.I64())
 }
 
 // transport decodes the settings.

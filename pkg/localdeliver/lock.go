@@ -95,7 +95,7 @@ func (w *worker) removeStale(dir *durable.Dir, lock string) error {
 	if err != nil {
 		return err
 	}
-	if w.now().Sub(info.ModTime) < staleLock {
+	if w.wall().Sub(info.ModTime) < staleLock {
 		return nil
 	}
 	if err := dir.Remove(lock); err != nil && !errors.Is(err, fs.ErrNotExist) {

@@ -128,7 +128,7 @@ func TestStaleDotLockIsRemoved(t *testing.T) {
 	write(t, path+".lock", "1\n")
 	w := testWorker()
 	w.lockWait = time.Minute // it is there at the second try, whenever a busy machine comes to that
-	w.now = func() time.Time { return time.Now().Add(staleLock + time.Minute) }
+	w.wall = func() time.Time { return time.Now().Add(staleLock + time.Minute) }
 	wantDelivered(t, deliverIn(t, w, job))
 	if left := names(t, filepath.Dir(path)); len(left) != 1 {
 		t.Fatalf("left: %v", left)

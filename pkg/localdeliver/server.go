@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"filbert/pkg/clock"
 	"filbert/pkg/ipc"
 	"filbert/pkg/outcome"
 	"filbert/pkg/privsep"
@@ -36,6 +37,7 @@ type server struct {
 	errands  *pool
 	patience patience
 	board    *service.Scoreboard
+	clock    *clock.Clock
 }
 
 // patience is how long router's questions may take.
@@ -161,6 +163,7 @@ func (s *server) ask(ctx context.Context, c *child, pl plan, job *proto.LocalJob
 	req := &childJob{
 		Job: *job, Transport: pl.encoded, Rules: pl.rules, Actor: pl.actor,
 		Mail: conf.Instance.Mail, Hostname: conf.Hostname,
+		Ahead: s.clock.Ahead(),
 	}
 	var files []*os.File
 	if content != nil {

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"filbert/pkg/clock"
 	"filbert/pkg/envelope"
 	"filbert/pkg/ipc"
 	"filbert/pkg/outcome"
@@ -22,7 +23,9 @@ type worker struct {
 	seq       atomic.Uint64 // Maildir names made by this process
 	mailboxes turns         // held by who appends: deliveries of one process need not poll for each other's locks
 	rules     ruleSet
+	clock     *clock.Clock // where it can be moved; else nil
 	now       func() time.Time
+	wall      func() time.Time // what the file system goes by
 	// lockWait is how long a locked mbox is waited for, lockPoll how often it
 	// is looked at.
 	lockWait, lockPoll time.Duration
@@ -30,7 +33,7 @@ type worker struct {
 
 func newWorker() *worker {
 	return &worker{
-		now:      time.Now,
+		now: time.Now, wall: time.Now,
 		lockWait: 30 * time.Second, lockPoll: 50 * time.Millisecond,
 	}
 }
@@ -60,6 +63,7 @@ func (w *worker) handleJob(ctx context.Context, call *ipc.Call) {
 	if err := call.Decode(&job); err != nil {
 		return
 	}
+	w.moveClock(&job)
 	var body io.Reader
 	if job.Job.Content.InFile() {
 		if len(call.Files) != 1 {

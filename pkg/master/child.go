@@ -76,7 +76,7 @@ func (m *Master) spawn(name proto.Service) (*child, error) {
 		Caller:   string(name),
 	})
 	if err == nil {
-		c.started = time.Now()
+		c.started = m.clock.Now()
 		err = m.starter.start(c.cmd)
 	}
 	if err != nil {
@@ -152,6 +152,7 @@ func (m *Master) bringUp(c *child, start *proto.Start, files []*os.File) error {
 	c.ready = true
 	c.mu.Unlock()
 	m.repeatOrders(c)
+	m.repeatClock(c)
 	m.log.Emit(event.Child{Did: "started", Name: string(c.service), PID: c.pid(), Status: ready.Confined})
 	return nil
 }

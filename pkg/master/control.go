@@ -35,6 +35,8 @@ func (m *Master) serveControl(ctx context.Context, l *net.UnixListener) {
 	mux.HandleFunc("POST /v1/lookup", m.postLookup)
 	mux.HandleFunc("POST /v1/reload", m.postReload)
 	mux.HandleFunc("POST /v1/stop", m.postStop)
+	mux.HandleFunc("GET /v1/clock", m.getClock)
+	mux.HandleFunc("POST /v1/clock", m.postClock)
 	if err := admin.Serve(ctx, l, m.mayAdminister, mux); err != nil {
 		m.log.Emit(event.TroubleOf(0, "serving the control socket", err))
 	}

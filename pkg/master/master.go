@@ -14,6 +14,7 @@ import (
 	"syscall"
 	"time"
 
+	"filbert/pkg/clock"
 	"filbert/pkg/event"
 	"filbert/pkg/ipc"
 	"filbert/pkg/proto"
@@ -48,6 +49,7 @@ type Master struct {
 	// held is the locked file. It has to be reachable for as long as master
 	// lives: the garbage collector would close it, and unlock the instance.
 	held    *os.File
+	clock   *clock.Clock // nil: the machine's
 	started time.Time
 	asked   chan struct{} // told when somebody wants the suite to stop
 	hurry   chan struct{} // closed when it shall not wait
@@ -59,6 +61,7 @@ type Master struct {
 	router      *ipc.Client
 
 	reloading sync.Mutex // one reload at a time
+	moving    sync.Mutex // one move of the clock at a time
 
 	mu         sync.Mutex
 	settings   *settings.Settings
@@ -136,12 +139,13 @@ func open(s *settings.Settings, opts Options) (*Master, error) {
 		opts:        opts,
 		ids:         ids,
 		held:        held,
-		started:     time.Now(),
+		clock:       clockOf(s),
 		asked:       make(chan struct{}, 1),
 		hurry:       make(chan struct{}),
 		supervisors: map[proto.Service]*supervisor{},
 		state:       starting,
 	}
+	m.started = m.clock.Now()
 	var wait time.Duration
 	if crashed {
 		wait = orphanTime
@@ -171,7 +175,7 @@ func (m *Master) bindAll(s *settings.Settings, wait time.Duration) error {
 	}
 	m.out = out
 	m.log = event.New(masterLog{m}, string(proto.Master), event.Options{
-		Format: event.Format(s.Log.Format), Direct: true,
+		Format: event.Format(s.Log.Format), Direct: true, Now: m.clock.Now,
 	})
 	if err := m.install(s); err != nil {
 		return err
@@ -229,7 +233,7 @@ func (m *Master) install(s *settings.Settings) error {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.settings, m.encoded, m.loaded = s, encoded, time.Now()
+	m.settings, m.encoded, m.loaded = s, encoded, m.clock.Now()
 	m.generation++
 	return nil
 }
@@ -246,6 +250,8 @@ func (m *Master) startFrame(def definition) (*proto.Start, []*os.File) {
 		EmptyDir:   filepath.Join(m.settings.Instance.Run, "empty"),
 		AdminUID:   m.ids.ownerUID(),
 		AdminGID:   m.ids.admin,
+		ClockMoves: m.clock.Movable(),
+		ClockAhead: m.clock.Ahead(),
 	}
 	if heeds(def.name) {
 		start.Orders = m.standing

@@ -149,7 +149,7 @@ func (s *supervisor) untilGone() {
 func (s *supervisor) pause(d time.Duration) {
 	s.change(func() {
 		s.restarts++
-		s.nextStart = time.Now().Add(d)
+		s.nextStart = s.m.clock.Now().Add(d)
 	})
 	if d == 0 {
 		return

@@ -262,6 +262,10 @@ func TestMistakesStopAReloadBeforeMasterIsAsked(t *testing.T) {
 func TestExplainPrintsTheTrace(t *testing.T) {
 	dir, inst := mustInit(t)
 	serveControl(t, inst, proto.ControlMaster, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/v1/clock" {
+			answer(t, w, 200, proto.ClockAnswer{})
+			return
+		}
 		var q proto.ExplainQuery
 		if err := json.NewDecoder(r.Body).Decode(&q); err != nil || q.Address != "x@a.test" || q.Sender != "s@b.test" {
 			t.Errorf("%+v, %v", q, err)

@@ -29,12 +29,14 @@ type app struct {
 	dir    string // -C
 	colour bool
 	now    func() time.Time
+	ahead  *time.Duration // of the suite's clock, once asked for
 }
 
 // Main runs one command line (without the program's name) and gives its exit
 // status.
 func Main(ctx context.Context, args []string, io Stdio) int {
-	a := &app{Stdio: io, ctx: ctx, now: time.Now, colour: wantsColour(io.Out)}
+	a := &app{Stdio: io, ctx: ctx, colour: wantsColour(io.Out)}
+	a.now = a.suiteTime
 	root := a.command()
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
@@ -94,7 +96,7 @@ root and runs as you; mtactl -C DIR init makes one.`,
 	root.AddCommand(
 		a.initCommand(), a.startCommand(), a.stopCommand(), a.reloadCommand(), a.statusCommand(),
 		a.checkCommand(), a.explainCommand(), a.lookupCommand(), a.rewriteCommand(), a.reportsCommand(), a.simulateCommand(), a.queueCommand(), a.mailboxesCommand(), a.tailCommand(), a.traceCommand(), a.historyCommand(), a.memoryCommand(),
-		a.orderingCommand(), a.limitCommand(), a.psCommand(), a.abortCommand(),
+		a.orderingCommand(), a.limitCommand(), a.clockCommand(), a.psCommand(), a.abortCommand(),
 		a.configCommand(), a.versionCommand(),
 	)
 	return root

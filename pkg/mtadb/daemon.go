@@ -37,6 +37,7 @@ type Memory struct {
 	settings atomic.Pointer[settings.Settings]
 	log      *event.Log
 	now      func() time.Time
+	moved    chan struct{} // the clock was moved
 	root     *os.Root
 	follower *follower
 	logs     []*os.File // older first, until the database is open
@@ -56,13 +57,22 @@ type Memory struct {
 
 // New makes the daemon.
 func New() *Memory {
-	return &Memory{now: time.Now, opened: make(chan struct{}), mine: make(chan struct{}, mineAtOnce), closed: "the database is being opened", die: func() { os.Exit(1) }}
+	return &Memory{now: time.Now, moved: make(chan struct{}, 1), opened: make(chan struct{}), mine: make(chan struct{}, mineAtOnce), closed: "the database is being opened", die: func() { os.Exit(1) }}
 }
 
 // Open takes hold of the directory and of the log. The database is opened later: reading
 // it needs no privilege, and nobody should wait for it.
 func (m *Memory) Open(p *service.Process) error {
 	m.log = p.Log
+	if p.Clock.Movable() {
+		m.now = p.Clock.Now
+		p.Clock.OnMove(func() {
+			select {
+			case m.moved <- struct{}{}:
+			default:
+			}
+		})
+	}
 	m.settings.Store(p.Settings())
 	p.OnReload(func(s *settings.Settings) { m.settings.Store(s) })
 	inst := p.Settings().Instance
@@ -235,6 +245,8 @@ func (m *Memory) work(ctx context.Context, s *store) {
 			}
 			m.look(s)
 		case <-sweep.C:
+			m.sweepAll(s)
+		case <-m.moved:
 			m.sweepAll(s)
 		}
 	}

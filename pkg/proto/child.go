@@ -26,6 +26,8 @@ import (
 //	   M: OrdersTaken
 //	*. M: Orders       to smtpd
 //	   D: OrdersTaken
+//	*. M: MoveClock    your clock is now so far ahead (pkg/clock)
+//	   D: ClockMoved
 //	*. M: BoardQuery   what are you doing just now?
 //	   D: Board
 //	*. M: ReopenLog    with the new log file
@@ -52,6 +54,8 @@ const (
 	KindReopenLog    = 12
 	KindDrain        = 14
 	KindDone         = 15 // answers Connected, ReopenLog, Drain
+	KindMoveClock    = 16
+	KindClockMoved   = 17
 )
 
 // Limits of this arrow.
@@ -102,6 +106,9 @@ type Start struct {
 	AdminUID, AdminGID uint32
 	// Orders are the administrator's standing orders, for those whom master tells them.
 	Orders []StandingOrder
+	// ClockMoves: this is an instance whose clock can be moved; it is ahead by ClockAhead.
+	ClockMoves bool
+	ClockAhead time.Duration
 }
 
 // Kind is KindStart.
@@ -125,6 +132,8 @@ func (m *Start) EncodeTo(e *wire.Encoder) {
 	e.U32(m.AdminUID)
 	e.U32(m.AdminGID)
 	encodeOrders(e, m.Orders)
+	e.Bool(m.ClockMoves)
+	e.I64(int64(m.ClockAhead))
 }
 
 // DecodeFrom reads it.
@@ -149,6 +158,8 @@ func (m *Start) DecodeFrom(d *wire.Decoder) {
 	m.AdminUID = d.U32()
 	m.AdminGID = d.U32()
 	m.Orders = decodeOrders(d)
+	m.ClockMoves = d.Bool()
+	m.ClockAhead = time.Duration(d.I64())
 }
 
 // Ready says that the daemon serves, and how it is confined.

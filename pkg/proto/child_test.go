@@ -23,6 +23,7 @@ func childMessages() []func() childMessage {
 		func() childMessage { return new(Reconfigure) },
 		func() childMessage { return new(Drain) },
 		func() childMessage { return new(Board) },
+		func() childMessage { return new(MoveClock) },
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"filbert/pkg/clock"
 	"filbert/pkg/durable"
 	"filbert/pkg/event"
 	"filbert/pkg/ipc"
@@ -37,6 +38,7 @@ type Manager struct {
 	settings atomic.Pointer[settings.Settings]
 	log      *event.Log
 	now      func() time.Time
+	clock    *clock.Clock // what now tells, where it can be moved; else nil
 	fs       *durable.Dir
 	spool    *spool.Spool
 	dispatch caller
@@ -78,6 +80,9 @@ func New() *Manager {
 // Open takes hold of the spool.
 func (q *Manager) Open(p *service.Process) error {
 	q.log = p.Log
+	if q.clock = p.Clock; q.clock.Movable() {
+		q.now = func() time.Time { return q.clock.Now().Round(0) }
+	}
 	q.settings.Store(p.Settings())
 	q.sched = newSchedule(p.Settings())
 	p.OnReload(q.reload)

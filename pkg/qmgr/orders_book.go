@@ -222,7 +222,7 @@ func (q *Manager) expireOrders() time.Time {
 
 // watchOrders ends orders when their time is over, until ctx ends.
 func (q *Manager) watchOrders(ctx context.Context) {
-	timer := time.NewTimer(0)
+	timer := q.clock.NewTimer(0)
 	defer timer.Stop()
 	for {
 		select {

@@ -53,7 +53,7 @@ func (q *Manager) kick() {
 // serveDue asks dispatch to try what is due until ctx ends.
 func (q *Manager) serveDue(ctx context.Context) {
 	slots := make(chan struct{}, dueAtOnce)
-	timer := time.NewTimer(0)
+	timer := q.clock.NewTimer(0)
 	defer timer.Stop()
 	for {
 		select {

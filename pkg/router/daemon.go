@@ -51,7 +51,7 @@ func New(w World) *Router { return &Router{world: w} }
 func (r *Router) Open(p *service.Process) error {
 	w := &r.world
 	if w.Now == nil {
-		w.Now = time.Now
+		w.Now = p.Clock.Now
 	}
 	if w.Chance == nil {
 		w.Chance = luck{}

@@ -120,6 +120,8 @@ func (c *control) act(p *Process, call *ipc.Call) {
 		}
 	case proto.KindOrders:
 		err = takeOrders(p, call)
+	case proto.KindMoveClock:
+		err = moveClock(p, call)
 	case proto.KindBoardQuery:
 		call.Reply(p.Board.Snapshot())
 	case proto.KindDrain:

@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"time"
 
+	"filbert/pkg/clock"
 	"filbert/pkg/event"
 	"filbert/pkg/ipc"
 	"filbert/pkg/privsep"
@@ -99,11 +100,16 @@ func configure(name proto.Service, c *control) (*Process, *ipc.Call, error) {
 	if err != nil {
 		return nil, nil, err
 	}
+	var moved *clock.Clock
+	if m.ClockMoves {
+		moved = clock.New(m.ClockAhead)
+	}
 	m.Settings, m.Listeners = nil, nil
 	return New(Wiring{
 		Start:     m,
 		Settings:  &s,
-		Log:       newLog(c.log, name, &s),
+		Log:       newLog(c.log, name, &s, moved),
+		Clock:     moved,
 		Listeners: listeners,
 		Dial:      c.dial,
 		Tell: func(ctx context.Context, req, reply ipc.Message) error {
@@ -112,10 +118,11 @@ func configure(name proto.Service, c *control) (*Process, *ipc.Call, error) {
 	}), call, nil
 }
 
-func newLog(out *logFile, name proto.Service, s *settings.Settings) *event.Log {
+func newLog(out *logFile, name proto.Service, s *settings.Settings, c *clock.Clock) *event.Log {
 	return event.New(out, string(name), event.Options{
 		Format: event.Format(s.Log.Format),
 		Debug:  slices.Contains(s.Log.Debug, string(name)) || slices.Contains(s.Log.Debug, "all"),
+		Now:    c.Now,
 	})
 }
 

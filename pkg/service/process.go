@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"filbert/pkg/clock"
 	"filbert/pkg/event"
 	"filbert/pkg/ipc"
 	"filbert/pkg/privsep"
@@ -42,6 +43,7 @@ type Wiring struct {
 	Start     proto.Start // Settings and Listeners are not looked at
 	Settings  *settings.Settings
 	Log       *event.Log
+	Clock     *clock.Clock // nil: the machine's
 	Listeners []NamedListener
 	// Dial connects to another service.
 	Dial func(ctx context.Context, callee proto.Service) (*net.UnixConn, error)
@@ -53,6 +55,8 @@ type Wiring struct {
 type Process struct {
 	Log   *event.Log
 	Board *Scoreboard
+	// Clock tells the time by which mail is scheduled; nil is the machine's clock.
+	Clock *clock.Clock
 
 	wiring   Wiring
 	settings atomic.Pointer[settings.Settings]
@@ -84,7 +88,8 @@ type Process struct {
 func New(w Wiring) *Process {
 	p := &Process{
 		Log:      w.Log,
-		Board:    NewScoreboard(time.Now),
+		Board:    NewScoreboard(w.Clock.Now),
+		Clock:    w.Clock,
 		wiring:   w,
 		draining: make(chan struct{}),
 		stopping: make(chan struct{}),

@@ -41,6 +41,7 @@ type Settings struct {
 	Memory     Memory               `toml:"memory" json:"memory"`
 	Log        Log                  `toml:"log" json:"log"`
 	Users      Users                `toml:"users" json:"users"`
+	Testing    Testing              `toml:"testing" json:"testing,omitzero"`
 
 	// Instance is where everything lies; filled in by the loader, never read
 	// from the file.
@@ -412,6 +413,17 @@ type Memory struct {
 	MaxSize Size `toml:"max_size" json:"max_size"`
 	// HistoryAge is how long the history of a message is kept.
 	HistoryAge Duration `toml:"history_age" json:"history_age"`
+}
+
+// Testing is for private instances in which things are tried out. An installed
+// instance refuses it.
+type Testing struct {
+	// MoveClock lets mtactl clock move the clock of the suite ahead, to see in
+	// seconds what rules for days do to real messages. It counts from the next
+	// start.
+	MoveClock bool `toml:"move_clock" json:"move_clock"`
+	// ClockAhead is how far ahead the clock is at the start.
+	ClockAhead Duration `toml:"clock_ahead" json:"clock_ahead"`
 }
 
 // Log governs the log.

@@ -28,6 +28,7 @@ func New() service.Daemon { return new(daemon) }
 // process needs no file.
 func (d *daemon) Open(p *service.Process) error {
 	d.server = newServer(p.Context(), nil, p.Log, p.Board)
+	d.server.clock = p.Clock
 	for _, l := range p.Listeners() {
 		if l.Kind != proto.ListenSMTP {
 			return fmt.Errorf("listener %s: not of a kind that smtpd serves", l.Name)

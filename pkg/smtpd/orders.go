@@ -4,6 +4,7 @@ import (
 	"sync"
 	"time"
 
+	"filbert/pkg/clock"
 	"filbert/pkg/proto"
 	rules "filbert/pkg/standing"
 )
@@ -13,7 +14,7 @@ import (
 type orders struct {
 	mu    sync.Mutex
 	set   *rules.Set
-	timer *time.Timer // at the next end of one
+	timer *clock.Timer // at the next end of one
 }
 
 // heed puts orders in force, in place of those before.
@@ -33,7 +34,7 @@ func (s *server) suspended() bool {
 	s.orders.mu.Lock()
 	set := s.orders.set
 	s.orders.mu.Unlock()
-	return !set.Empty() && set.Reception(s.now()) != nil
+	return !set.Empty() && set.Reception(s.clock.Now()) != nil
 }
 
 // resize puts the limits on connections in force that the configuration and orders give:
@@ -43,7 +44,7 @@ func (s *server) resize() {
 	o := &s.orders
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	now := s.now()
+	now := s.clock.Now()
 	for _, d := range s.doors {
 		port := &d.site.Load().port
 		most := port.MaxConnections
@@ -59,7 +60,7 @@ func (s *server) resize() {
 		o.timer = nil
 	}
 	if end := o.set.NextEnd(now); !end.IsZero() {
-		o.timer = time.AfterFunc(max(end.Sub(now), time.Millisecond), s.resize)
+		o.timer = s.clock.AfterFunc(max(end.Sub(now), time.Millisecond), s.resize)
 	}
 }
 

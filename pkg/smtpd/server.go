@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"time"
 
+	"filbert/pkg/clock"
 	"filbert/pkg/event"
 	"filbert/pkg/proto"
 	"filbert/pkg/service"
@@ -36,8 +37,9 @@ type server struct {
 	qmgr    caller // nil in tests without ETRN
 	log     *event.Log
 	board   *service.Scoreboard
-	now     func() time.Time
-	grace   time.Duration // drainGrace, but for tests
+	now     func() time.Time // for deadlines
+	clock   *clock.Clock     // for orders
+	grace   time.Duration    // drainGrace, but for tests
 
 	room     atomic.Pointer[room]
 	draining atomic.Uint32

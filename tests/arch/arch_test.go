@@ -21,7 +21,7 @@ const module = "filbert/"
 // layers, lowest first. A package imports only from its own layer or below;
 // services (the last) never import each other.
 var layers = [][]string{
-	{"durable", "wire", "privsep", "durable/crashfs"},
+	{"durable", "wire", "privsep", "durable/crashfs", "clock"},
 	{"untrusted", "queueid", "mailaddr", "smtp", "message", "envelope", "outcome", "pattern", "argv", "oldaddr"},
 	{"rewrite", "route", "dsn", "retry", "pace", "settings"},
 	{"journal", "spool", "ledger", "config", "resolve", "resolve/resolvetest", "lookup", "lookup/link", "event", "aliases", "cdb", "sqltable", "ldaptable", "redistable", "socketmap", "callout", "history"},
