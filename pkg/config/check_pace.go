@@ -31,6 +31,7 @@ func (c *checker) shape(path string, t *settings.Shape) {
 	if _, err := pace.ParseRate(t.Rate); err != nil {
 		c.bad(path+".rate", fmt.Sprintf("%q is no rate", t.Rate), `write "100 per minute": a whole number up to 1000000, and second, minute, hour or day`)
 	}
+	c.warmUp(path+".warm_up", t)
 	for i, text := range t.BackOffReplies {
 		if _, err := pace.ParseReply(text); err != nil {
 			c.bad(fmt.Sprintf("%s.back_off_replies[%d]", path, i), fmt.Sprintf("%q is no pattern of a reply that refuses", text),
@@ -42,5 +43,29 @@ func (c *checker) shape(path string, t *settings.Shape) {
 	}
 	if t.BackOffPause.D() > maxPause {
 		c.bad(path+".back_off_pause", fmt.Sprintf("is %s; the most is a day", t.BackOffPause), "")
+	}
+}
+
+// warmUp checks a rate that grows.
+func (c *checker) warmUp(path string, t *settings.Shape) {
+	w := t.WarmUp
+	if w == nil {
+		return
+	}
+	if _, err := time.Parse(time.DateOnly, w.From); err != nil {
+		c.bad(path+".from", fmt.Sprintf("%q is no date", w.From), `write the first day as text: "2026-12-01"`)
+	}
+	c.between(path+".days", w.Days, 1, pace.MaxWarmUp)
+	first, err := pace.ParseRate(w.First)
+	if err != nil || first.N == 0 {
+		c.bad(path+".first", fmt.Sprintf("%q is no rate", w.First), `write how many on the first day, like "50 per day"`)
+		return
+	}
+	switch full, err := pace.ParseRate(t.Rate); {
+	case err != nil: // which is told
+	case full.N == 0:
+		c.bad(path, "has nothing to grow to", "set the rate, too, which holds behind the last day")
+	case first.Daily() >= full.Daily():
+		c.bad(path+".first", fmt.Sprintf("%q is no less than the rate, %q", w.First, t.Rate), "begin with less")
 	}
 }

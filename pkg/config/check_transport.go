@@ -27,6 +27,7 @@ var transportOptions = map[string][]string{
 	"rate":                 remoteDrivers,
 	"back_off_replies":     remoteDrivers,
 	"back_off_pause":       remoteDrivers,
+	"warm_up":              remoteDrivers,
 	"max_recipients":       remoteDrivers,
 	"source_addresses":     remoteDrivers,
 	"helo":                 remoteDrivers,

@@ -132,6 +132,8 @@ func typeName(t reflect.Type) string {
 		return "size"
 	case t == reflect.TypeFor[settings.Phase]():
 		return "phase"
+	case t == reflect.TypeFor[settings.WarmUp]():
+		return "warm-up"
 	}
 	switch t.Kind() {
 	case reflect.Pointer:
@@ -171,7 +173,7 @@ func tomlValue(v reflect.Value) string {
 		return Quote(x)
 	case map[string]string:
 		return inlineMap(x)
-	case settings.Phase:
+	case settings.Phase, settings.WarmUp:
 		return inlineTable(v)
 	}
 	if v.Kind() == reflect.Pointer {

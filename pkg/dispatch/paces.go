@@ -2,6 +2,7 @@ package dispatch
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 
 	"filbert/pkg/pace"
@@ -37,6 +38,9 @@ func (l *limits) paceLocked(d *destPlaces) proto.PaceRow {
 	}
 	v := d.pace.View(p, l.now())
 	r.Allowed, r.Most, r.Used, r.Rate = v.Width, v.Most, v.Used, v.Rate.String()
+	if v.Days > 0 {
+		r.WarmUp = fmt.Sprintf("day %d of %d", v.Day, v.Days)
+	}
 	switch v.Hold {
 	case pace.ByPause:
 		r.Held, r.Reply, r.Until = "pause", v.Reply.ForTerminal(), v.Until

@@ -8,6 +8,9 @@
 // much (421, RFC 5321, section 3.8), never below one. What fails together, as it was
 // begun together, halves once.
 //
+// A rate may have a warm-up: a ceiling below it that grows from day to day, by the same
+// factor, until it is the rate.
+//
 // It promises that no more than N deliveries begin in any time that is as long as the
 // one that a rate of N names, wherever that time begins; that a pause ends; that a
 // destination that works again comes back to what is allowed; and that a clock that is

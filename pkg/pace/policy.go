@@ -13,10 +13,11 @@ type Policy struct {
 	rate        Rate
 	replies     []Reply
 	pause       time.Duration
+	warm        *warmUp // nil: none
 }
 
 // Compile reads the policy of a transport; perDestination is limits.per_destination.
-// An error is one of ParseRate's or ParseReply's.
+// An error is one of ParseRate's or ParseReply's, or ErrWarmUp.
 func Compile(t *settings.Transport, perDestination int) (*Policy, error) {
 	return compile(&t.Shape, mostOf(t, perDestination))
 }
@@ -45,6 +46,9 @@ func compile(s *settings.Shape, most int) (*Policy, error) {
 	}
 	var err error
 	if p.rate, err = ParseRate(s.Rate); err != nil {
+		return nil, err
+	}
+	if p.warm, err = readWarmUp(s.WarmUp, p.rate); err != nil {
 		return nil, err
 	}
 	for _, text := range s.BackOffReplies {

@@ -55,8 +55,8 @@ func (s *State) Look(p *Policy, now time.Time) (Hold, time.Time) {
 	if s.paused.After(now) {
 		return ByPause, s.paused
 	}
-	if p.rate.N > 0 {
-		if at := s.full.Add(-p.rate.slack()); at.After(now) {
+	if b := p.bucket(now); b.rate.N > 0 {
+		if at := s.full.Add(-b.slack); at.After(now) {
 			return ByRate, at
 		}
 	}
@@ -67,7 +67,7 @@ func (s *State) Look(p *Policy, now time.Time) (Hold, time.Time) {
 // its own, as the rate allows, or all who wait would come for each place.
 func (s *State) Turn(p *Policy, now time.Time) time.Time {
 	_, first := s.Look(p, now)
-	at := s.turn.Add(p.rate.gap())
+	at := s.turn.Add(p.bucket(now).gap)
 	if at.Before(first) || at.Sub(first) > maxAhead {
 		at = first
 	}
@@ -80,7 +80,7 @@ func (s *State) settle(p *Policy, now time.Time) {
 	if most := now.Add(p.pause); s.paused.After(most) {
 		s.paused = most
 	}
-	if most := now.Add(p.rate.Per); s.full.After(most) {
+	if most := now.Add(p.bucket(now).rate.Per); s.full.After(most) {
 		s.full = most
 	}
 	if s.shrunk.After(now) {
@@ -95,14 +95,15 @@ func (s *State) settle(p *Policy, now time.Time) {
 func (s *State) Begin(p *Policy, now time.Time) {
 	s.settle(p, now)
 	s.used = now
-	if p.rate.N == 0 {
+	b := p.bucket(now)
+	if b.rate.N == 0 {
 		return
 	}
-	s.tally(p.rate.Per, now)
+	s.tally(b.rate.Per, now)
 	if s.full.Before(now) {
 		s.full = now
 	}
-	s.full = s.full.Add(p.rate.gap())
+	s.full = s.full.Add(b.gap)
 }
 
 // Succeeded notes that the destination took part in a delivery as it should.

@@ -15,13 +15,17 @@ type View struct {
 	Hold        Hold
 	Until       time.Time      // the end of what holds it
 	Reply       untrusted.Text // the one that paused it, in a pause
+	Day, Days   int            // of a warm-up, from 1; Days = 0: there is none
 }
 
 // View tells of a state at a moment.
 func (s *State) View(p *Policy, now time.Time) View {
-	v := View{Width: s.Width(p), Most: p.most, Rate: p.rate}
+	v := View{Width: s.Width(p), Most: p.most, Rate: p.bucket(now).rate}
 	if v.Hold, v.Until = s.Look(p, now); v.Hold == Free {
 		v.Until = time.Time{}
+	}
+	if n, lasts := p.warm.at(now); lasts {
+		v.Day, v.Days = n+1, p.warm.days
 	}
 	if v.Hold == ByPause {
 		v.Reply = s.reply

@@ -20,6 +20,25 @@ type Shape struct {
 	BackOffReplies []string `toml:"back_off_replies" json:"back_off_replies,omitempty"`
 	// BackOffPause: see BackOffReplies. Default: 5 minutes.
 	BackOffPause Duration `toml:"back_off_pause" json:"back_off_pause,omitempty"`
+	// WarmUp has a rate grow day by day until it is what rate says, so that servers come
+	// to know an address that has sent no mail before: { from = "2026-12-01", days = 30,
+	// first = "50 per day" }. The day changes at midnight UTC; each day has the same
+	// factor more than the one before; before the first day it is as on that. It holds
+	// for each destination, as rate does. Of several source addresses, sources = [...]
+	// names those that are new; without it all are.
+	WarmUp *WarmUp `toml:"warm_up" json:"warm_up,omitempty"`
+}
+
+// WarmUp is a rate that grows day by day.
+type WarmUp struct {
+	// From is the first day, "2026-12-01".
+	From string `toml:"from" json:"from"`
+	// Days is how many days it takes.
+	Days int `toml:"days" json:"days"`
+	// First is the rate of the first day, "50 per day".
+	First string `toml:"first" json:"first"`
+	// Sources are the source addresses that it is for; none = all.
+	Sources []string `toml:"sources" json:"sources,omitempty"`
 }
 
 // Provider is somebody who takes the mail of many domains. Mail to all of them, by the
@@ -48,6 +67,9 @@ func (p *Provider) Over(t *Transport) Shape {
 	}
 	if s.BackOffReplies == nil {
 		s.BackOffReplies = t.BackOffReplies
+	}
+	if s.WarmUp == nil {
+		s.WarmUp = t.WarmUp
 	}
 	return s
 }
