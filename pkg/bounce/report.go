@@ -61,7 +61,7 @@ func (b *Bounce) report(ctx context.Context, call *ipc.Call, m *proto.Report) pr
 	req := b.request(m, d, returned)
 	req.Full = full
 	for {
-		got, err := b.submit(ctx, d.to, dsn.Compose(req))
+		got, err := b.submit(ctx, d.to, m.Envelope.Priority, dsn.Compose(req))
 		refused := errors.Is(err, ipc.ErrTooBig) || err == nil && got.Code >= 500
 		switch {
 		case refused && lessen(req):
@@ -187,7 +187,7 @@ func headerOf(text []byte) []byte {
 
 // submit hands the report to cleanup, with a null sender and NOTIFY=NEVER, so
 // that nobody ever answers it (RFC 3461, section 6.2).
-func (b *Bounce) submit(ctx context.Context, to mailaddr.Address, text []byte) (*proto.Acceptance, error) {
+func (b *Bounce) submit(ctx context.Context, to mailaddr.Address, priority int8, text []byte) (*proto.Acceptance, error) {
 	ctx, cancel := context.WithTimeout(ctx, submitDeadline)
 	defer cancel()
 	sub := &proto.Submission{
@@ -197,6 +197,8 @@ func (b *Bounce) submit(ctx context.Context, to mailaddr.Address, text []byte) (
 			Recipients: []envelope.Recipient{{Address: to, Notify: envelope.NotifyNever}},
 			Client:     envelope.Client{Proto: "local", Login: "MAILER-DAEMON", UID: -1},
 			UTF8:       to.NeedsUTF8(),
+			// News of urgent mail is urgent (RFC 6710, section 4.6).
+			Wishes: envelope.Wishes{Priority: priority},
 		},
 		Content: proto.Content{Inline: text, Size: int64(len(text))},
 	}

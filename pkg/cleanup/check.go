@@ -3,6 +3,7 @@ package cleanup
 import (
 	"bytes"
 	"errors"
+	"time"
 
 	"filbert/pkg/envelope"
 	"filbert/pkg/message"
@@ -35,6 +36,10 @@ func (c *Cleanup) checkEnvelope(v *envelope.Envelope) *refusal {
 		return permanent(554, 5, 1, "No valid recipients")
 	case v.Source == envelope.FromSMTP && len(v.Recipients) > max(smtp.MinRecipients, c.settings.Load().Limits.Recipients):
 		return temporary(452, 5, 3, "Too many recipients")
+	case !v.Valid(v.Arrived):
+		return permanent(554, 5, 4, "A time or priority is out of range")
+	case v.ReleaseAt.Sub(v.Arrived) > c.mostHeld(v):
+		return permanent(554, 5, 4, "The message can't be held for so long")
 	}
 	for i := range v.Recipients {
 		r := &v.Recipients[i]
@@ -47,6 +52,24 @@ func (c *Cleanup) checkEnvelope(v *envelope.Envelope) *refusal {
 		}
 	}
 	return nil
+}
+
+// mostHeld is how long a message may be held that came in where this one did (RFC 4865,
+// section 4). Who has a shell here may hold his mail himself.
+func (c *Cleanup) mostHeld(v *envelope.Envelope) time.Duration {
+	switch v.Source {
+	case envelope.FromLocal:
+		return envelope.MaxWait
+	case envelope.FromBounce:
+		return 0
+	}
+	var most time.Duration
+	for _, l := range c.settings.Load().Listen {
+		if l.Name == v.Client.Port {
+			most = max(most, l.FutureRelease.D())
+		}
+	}
+	return most
 }
 
 // checkHeader scans the header at the front of text and holds it to the limits.

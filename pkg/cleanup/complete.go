@@ -21,6 +21,7 @@ func (c *Cleanup) complete(v *envelope.Envelope, h message.Header, fill completi
 		With:     v.Client.Proto,
 		ID:       v.ID,
 		Time:     v.Arrived.Local(),
+		Priority: v.Priority,
 	}
 	if v.Source != envelope.FromSMTP {
 		trace.With, trace.User = message.WithLocal, untrusted.From(v.Client.Login)

@@ -5,6 +5,9 @@ import (
 	"net"
 	"net/netip"
 	"strconv"
+	"time"
+
+	"filbert/pkg/settings"
 )
 
 func (c *checker) checkListen() {
@@ -25,7 +28,40 @@ func (c *checker) checkListen() {
 		}
 		c.sizeAtLeast(path+".min_rate", l.MinRate, 1)
 		c.banner(path+".banner", l.Banner)
+		c.listenWishes(path, l)
 	}
+}
+
+// listenWishes checks what a listener offers senders as to time.
+func (c *checker) listenWishes(path string, l *settings.Listen) {
+	const most = 999_999_999 * time.Second // nine digits of seconds: RFC 4865, section 3; RFC 2852, section 3
+	for _, t := range []struct {
+		key string
+		d   settings.Duration
+	}{{".future_release", l.FutureRelease}, {".deliver_by_least", l.DeliverByLeast}} {
+		if t.d.D() < 0 || t.d.D() > most {
+			c.bad(path+t.key, fmt.Sprintf("%s is out of range; 0 to 999999999 seconds can be told to a client", t.d), "")
+		}
+	}
+	if l.FutureRelease != 0 && !l.Submission {
+		// RFC 4865, section 1: a service of submission.
+		c.bad(path+".future_release", "is for listeners of one's own users", "set submission = true, or leave it out")
+	}
+	if name := l.PriorityProfile; name != "" && !isProfile(name) {
+		c.bad(path+".priority_profile", fmt.Sprintf("%q is no name of a policy", name), `write letters, digits, "-" and "_", like "MIXER"`)
+	}
+}
+
+// isProfile is priority-profile-name of RFC 6710, section 6: up to 20 letters, digits,
+// hyphens and underscores, a letter or digit first.
+func isProfile(s string) bool {
+	for i, r := range s {
+		alnum := r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9'
+		if !alnum && (i == 0 || r != '-' && r != '_') {
+			return false
+		}
+	}
+	return s != "" && len(s) <= 20
 }
 
 // banner checks what goes into the greeting (RFC 5321, section 4.2: textstring).

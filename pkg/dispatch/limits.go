@@ -8,6 +8,7 @@ import (
 
 	"filbert/pkg/pace"
 	"filbert/pkg/settings"
+	"filbert/pkg/turns"
 )
 
 // errBusy says that too many already wait for the destination: the message is
@@ -25,8 +26,8 @@ const (
 )
 
 // limits hands out places: in all, for each transport, for each destination.
-// Who waits is served in order, within the destination; a destination at its
-// limit never holds up another. How many places a remote destination has, and whether
+// Who waits is served in order, within the destination, higher priorities first
+// as pkg/turns says; a destination at its limit never holds up another. How many places a remote destination has, and whether
 // any may be taken now, pkg/pace says (see shape.go).
 type limits struct {
 	now        func() time.Time
@@ -52,16 +53,19 @@ type transportPlaces struct {
 type destPlaces struct {
 	key     destKey
 	used    int
-	waiting []*turn
+	waiting []*turn              // in the order in which they came
+	levels  [turns.Levels]uint16 // how many of them have each priority
+	turns   turns.State
 	queued  bool // is in limits.ready
 	pace    pace.State
 }
 
 // turn is one who waits for a place.
 type turn struct {
-	come chan struct{} // closed when it has one, or when held is set
-	held *heldError    // there will be none for now
-	who  urgency
+	come  chan struct{} // closed when it has one, or when held is set
+	held  *heldError    // there will be none for now
+	who   urgency
+	level int // of the priority
 }
 
 func (t *turn) result() error {
@@ -99,7 +103,7 @@ func (l *limits) apply(s *settings.Settings) {
 
 // take waits for a place, or says at once errBusy when too many wait already, or
 // heldError when there is none for now, for whom this counts. give must follow.
-func (l *limits) take(ctx context.Context, key destKey, who urgency) error {
+func (l *limits) take(ctx context.Context, key destKey, who urgency, priority int8) error {
 	l.mu.Lock()
 	d := l.dest(key)
 	if held := l.heldLocked(d, who); held != nil {
@@ -116,9 +120,8 @@ func (l *limits) take(ctx context.Context, key destKey, who urgency) error {
 		l.mu.Unlock()
 		return errBusy
 	}
-	t := &turn{come: make(chan struct{}), who: who}
-	d.waiting = append(d.waiting, t)
-	l.waiting++
+	t := &turn{come: make(chan struct{}), who: who, level: turns.Level(priority)}
+	l.waitLocked(d, t)
 	l.markReady(d)
 	l.mu.Unlock()
 
@@ -136,8 +139,7 @@ func (l *limits) abandon(d *destPlaces, t *turn, err error) error {
 	defer l.mu.Unlock()
 	for i, w := range d.waiting {
 		if w == t {
-			d.waiting = append(d.waiting[:i], d.waiting[i+1:]...)
-			l.waiting--
+			l.unwaitLocked(d, i)
 			l.forgetLocked(d)
 			return err
 		}
@@ -184,9 +186,10 @@ func (l *limits) wakeLocked() {
 			continue
 		}
 		stuck = 0
-		next := d.waiting[0]
-		d.waiting = d.waiting[1:]
-		l.waiting--
+		i := d.next()
+		next := d.waiting[i]
+		d.turns.Took(d.priorities(), next.level)
+		l.unwaitLocked(d, i)
 		l.occupyLocked(d)
 		close(next.come)
 	}

@@ -25,7 +25,7 @@ func taken(t *testing.T, l *limits, transport, dest string) bool {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	// A place that is free is given even to one who would not wait.
-	return l.take(ctx, at(transport, dest), usual) == nil
+	return l.take(ctx, at(transport, dest), usual, 0) == nil
 }
 
 func TestDestinationAtItsLimitHoldsUpNoOther(t *testing.T) {
@@ -63,7 +63,7 @@ func TestPlacesGoRoundBetweenDestinations(t *testing.T) {
 		got := make(chan string, 6)
 		for _, dest := range []string{"big", "big", "big", "small"} {
 			go func() {
-				if l.take(context.Background(), at("smtp", dest), usual) == nil {
+				if l.take(context.Background(), at("smtp", dest), usual, 0) == nil {
 					got <- dest
 					l.give(at("smtp", dest))
 				}
@@ -87,10 +87,10 @@ func TestTooManyWaitersIsBusyAtOnce(t *testing.T) {
 		}
 		ctx, cancel := context.WithCancel(context.Background())
 		for range maxWaiting {
-			go func() { _ = l.take(ctx, at("smtp", "d"), usual) }()
+			go func() { _ = l.take(ctx, at("smtp", "d"), usual, 0) }()
 		}
 		synctest.Wait()
-		if err := l.take(context.Background(), at("smtp", "d"), usual); !errors.Is(err, errBusy) {
+		if err := l.take(context.Background(), at("smtp", "d"), usual, 0); !errors.Is(err, errBusy) {
 			t.Errorf("got %v, want errBusy", err)
 		}
 		cancel()
@@ -109,7 +109,7 @@ func TestSlowDestinationsShareTheWaitingRoom(t *testing.T) {
 		for i, want := range []int{maxWaiting, crowded - maxWaiting, fairWaiting, fairWaiting} {
 			dest := string(rune('a' + i))
 			for range maxWaiting {
-				go func() { _ = l.take(ctx, at("smtp", dest), usual) }()
+				go func() { _ = l.take(ctx, at("smtp", dest), usual, 0) }()
 			}
 			synctest.Wait()
 			if n := len(l.dests[at("smtp", dest)].waiting); n != want {
@@ -132,7 +132,7 @@ func TestAbandonedWaitGivesItsPlaceBack(t *testing.T) {
 		}
 		ctx, cancel := context.WithCancel(context.Background())
 		gone := make(chan error, 1)
-		go func() { gone <- l.take(ctx, at("smtp", "d"), usual) }()
+		go func() { gone <- l.take(ctx, at("smtp", "d"), usual, 0) }()
 		synctest.Wait()
 		cancel()
 		if err := <-gone; !errors.Is(err, context.Canceled) {
@@ -156,7 +156,7 @@ func TestRaisedLimitWakesWhoWaits(t *testing.T) {
 			t.Fatal("no place")
 		}
 		got := make(chan error, 1)
-		go func() { got <- l.take(context.Background(), at("smtp", "d"), usual) }()
+		go func() { got <- l.take(context.Background(), at("smtp", "d"), usual, 0) }()
 		synctest.Wait()
 		s := settings.Default()
 		s.Limits.Deliveries, s.Limits.PerDestination = 5, 2

@@ -152,12 +152,12 @@ func TestLimitsOfOrdersAreInForceUntilTheyEnd(t *testing.T) {
 	if l.maxTotal != 2 || l.maxLocal != 1 {
 		t.Errorf("%d in all, %d local", l.maxTotal, l.maxLocal)
 	}
-	if err := l.take(t.Context(), at("maildir", "ann"), usual); err != nil {
+	if err := l.take(t.Context(), at("maildir", "ann"), usual, 0); err != nil {
 		t.Fatal(err)
 	}
 	second := make(chan error, 1)
-	go func() { second <- l.take(t.Context(), at("mbox", "bob"), usual) }()
-	if err := l.take(t.Context(), at("smtp", "far.example"), usual); err != nil { // which waits for no mailbox
+	go func() { second <- l.take(t.Context(), at("mbox", "bob"), usual, 0) }()
+	if err := l.take(t.Context(), at("smtp", "far.example"), usual, 0); err != nil { // which waits for no mailbox
 		t.Fatal(err)
 	}
 	l.give(at("smtp", "far.example"))

@@ -21,7 +21,7 @@ const shortWait = 5 * time.Second
 func (d *Dispatcher) takePlace(ctx context.Context, f *flight, j *job) error {
 	end := d.limits.now().Add(shortWait)
 	for {
-		err := d.limits.take(ctx, j.dest, f.urgency(d.now()))
+		err := d.limits.take(ctx, j.dest, f.urgency(d.now()), f.env.Priority)
 		var held *heldError
 		if !errors.As(err, &held) || !held.short || held.until.After(end) || !d.waitUntil(ctx, held.until) || f.wasAborted() {
 			return err

@@ -90,7 +90,7 @@ func TestPauseSendsAwayWhoWaitsButNotWhoPresses(t *testing.T) {
 		}
 		ended := make(chan end, 2)
 		for _, who := range []urgency{usual, pressing} {
-			go func() { ended <- end{who, l.take(context.Background(), at("smtp", "d"), who)} }()
+			go func() { ended <- end{who, l.take(context.Background(), at("smtp", "d"), who, 0)} }()
 			synctest.Wait()
 		}
 		l.learn(at("smtp", "d"), func(p *pace.Policy, s *pace.State, now time.Time) { s.Paused(p, untrusted.From("421 no"), now) })

@@ -334,7 +334,7 @@ func (d *Dispatcher) summary(f *flight, waiting int, now time.Time) proto.Summar
 	s := proto.Summary{
 		ID: f.env.ID, Arrived: f.env.Arrived.Unix(), LastAttempt: now.Unix(), Attempts: uint32(f.attempt),
 		Size: f.env.Size, Bounce: f.env.Sender.IsNull(), Waiting: uint32(waiting), Busy: true, Owner: proto.OwnerOf(f.env),
-		Sender: proto.ShareOf(f.env),
+		Sender: proto.ShareOf(f.env), Priority: f.env.Priority,
 	}
 	for i := range f.outcomes {
 		if !f.outcomes[i].Temporary() {

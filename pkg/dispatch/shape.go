@@ -68,16 +68,16 @@ func (l *limits) heldLocked(d *destPlaces, who urgency) *heldError {
 	return nil
 }
 
-// sendAwayLocked tells those in front of the queue who get no place for now. Who
+// sendAwayLocked tells those whose turn it would be who get no place for now. Who
 // waits behind one that may have a place waits on.
 func (l *limits) sendAwayLocked(d *destPlaces) {
 	for len(d.waiting) > 0 {
-		first := d.waiting[0]
+		i := d.next()
+		first := d.waiting[i]
 		if first.held = l.heldLocked(d, first.who); first.held == nil {
 			return
 		}
-		d.waiting = d.waiting[1:]
-		l.waiting--
+		l.unwaitLocked(d, i)
 		close(first.come)
 	}
 }

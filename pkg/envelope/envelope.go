@@ -24,7 +24,7 @@ const (
 	MaxLineage    = 64      // ancestors of an expanded address
 	maxText       = 1024    // ENVID, ORCPT, HELO and host names, decoded
 	maxTarget     = 4096    // a pipe's command line or a file name from an alias
-	version       = 2       // 2: Recipient.Edit
+	version       = 3       // 2: Recipient.Edit; 3: Wishes
 	oldest        = 1       // that can still be read
 )
 
@@ -142,6 +142,7 @@ type Envelope struct {
 	Hops       int   // Received fields in it, ours included
 	Has8Bit    bool  // an octet above 127 in the content
 	LongLine   bool  // a line above 998 octets in the content (RFC 5321, section 4.5.3.1.6)
+	Wishes           // when, how soon and before what it is to be delivered
 }
 
 // EncodeTo appends the envelope.
@@ -164,6 +165,7 @@ func (v *Envelope) EncodeTo(e *wire.Encoder) {
 	for i := range v.Recipients {
 		v.Recipients[i].EncodeTo(e)
 	}
+	v.Wishes.EncodeTo(e)
 }
 
 // DecodeFrom reads an envelope; d says what was wrong.
@@ -190,6 +192,9 @@ func (v *Envelope) DecodeFrom(d *wire.Decoder) {
 	v.Recipients = make([]Recipient, n)
 	for i := range v.Recipients {
 		v.Recipients[i].decodeFrom(d, got)
+	}
+	if v.Wishes = (Wishes{}); got >= 3 {
+		v.Wishes.DecodeFrom(d)
 	}
 	if v.Source < FromSMTP || v.Source > FromBounce || v.Body > BodyBinary || v.Return > ReturnHeaders || v.Size < 0 {
 		d.Fail("envelope value out of range")

@@ -2,6 +2,7 @@ package message
 
 import (
 	"net/netip"
+	"strconv"
 	"strings"
 	"time"
 
@@ -65,6 +66,7 @@ type Trace struct {
 	With     string           // the keyword itself where it is known already; it goes before Session
 	ID       queueid.ID       // zero is left out
 	For      mailaddr.Address // only for a single recipient, as others need not know; null is left out
+	Priority int8             // of MT-PRIORITY; 0 is left out, as it is what no word means
 	Time     time.Time
 }
 
@@ -103,6 +105,9 @@ func Received(t Trace) []byte {
 	// would make the field need UTF-8.
 	if !t.For.IsNull() && t.For.Domain() != "" && !t.For.NeedsUTF8() {
 		words = append(words, "for "+t.For.Path())
+	}
+	if t.Priority != 0 {
+		words = append(words, "priority "+strconv.Itoa(int(t.Priority))) // RFC 6710, section 3
 	}
 	words[len(words)-1] += ";"
 	return fold(append(words, FormatDate(t.Time)))

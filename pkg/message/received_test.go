@@ -3,6 +3,7 @@ package message
 import (
 	"net/netip"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -147,4 +148,14 @@ func FuzzReceived(f *testing.F) {
 	f.Add("x", "y", strings.Repeat("z", 2000), strings.Repeat("w", 2000))
 	f.Add(")\r\nX: y", "(", "\\", "\r\n")
 	f.Fuzz(func(t *testing.T, helo, name, tls, with string) { checkReceived(t, helo, name, tls, with) })
+}
+
+// RFC 6710, section 3: the PRIORITY clause, which nothing stands for when it is 0.
+func TestPriorityIsInReceived(t *testing.T) {
+	for priority, want := range map[int8]bool{0: false, 4: true, -9: true} {
+		got := string(Received(Trace{By: "mx.example", With: "ESMTP", Priority: priority, Time: time.Unix(0, 0)}))
+		if has := strings.Contains(strings.Join(strings.Fields(got), " "), " priority "+strconv.Itoa(int(priority))+";"); has != want {
+			t.Errorf("%d: %q", priority, got)
+		}
+	}
 }

@@ -49,6 +49,8 @@ type Summary struct {
 	GiveUp int64
 	// Sender is whose mail it is for taking turns.
 	Sender SenderShare
+	// Priority is what its sender asked for (RFC 6710).
+	Priority int8
 }
 
 // SenderShare stands for a sender where senders take turns: a number made of the address,
@@ -95,6 +97,7 @@ func (s *Summary) EncodeTo(e *wire.Encoder) {
 	e.I64(s.Due)
 	e.I64(s.GiveUp)
 	e.U32(uint32(s.Sender))
+	e.U8(uint8(s.Priority))
 }
 
 // DecodeFrom reads it.
@@ -114,6 +117,7 @@ func (s *Summary) DecodeFrom(d *wire.Decoder) {
 	s.Due = d.I64()
 	s.GiveUp = d.I64()
 	s.Sender = SenderShare(d.U32())
+	s.Priority = int8(d.U8())
 }
 
 // Kind is KindFiled.

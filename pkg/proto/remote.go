@@ -38,7 +38,10 @@ type RemoteJob struct {
 	Edit       *envelope.Edit // of the header; nil = nothing
 	// Credentials log in to the hosts; nil = the transport's, or none.
 	Credentials *Credentials
-	Content     Content
+	// Priority and By are passed on to a server that knows them (RFC 6710, RFC 2852).
+	Priority int8
+	By       envelope.DeliverBy
+	Content  Content
 }
 
 // Kind is KindRemoteJob.
@@ -63,6 +66,7 @@ func (m *RemoteJob) EncodeTo(e *wire.Encoder) {
 	e.Bool(m.LongLine)
 	m.Edit.EncodeTo(e)
 	m.Credentials.encodeTo(e)
+	(&envelope.Wishes{Priority: m.Priority, DeliverBy: m.By}).EncodeTo(e)
 	m.Content.EncodeTo(e)
 }
 
@@ -85,6 +89,9 @@ func (m *RemoteJob) DecodeFrom(d *wire.Decoder) {
 	m.LongLine = d.Bool()
 	m.Edit = envelope.DecodeEdit(d)
 	m.Credentials = decodeCredentials(d)
+	var wishes envelope.Wishes
+	wishes.DecodeFrom(d)
+	m.Priority, m.By = wishes.Priority, wishes.DeliverBy
 	m.Content.DecodeFrom(d)
 }
 

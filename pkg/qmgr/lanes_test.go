@@ -142,7 +142,7 @@ func TestWhatWaitsForItsTurnIsTriedOnce(t *testing.T) {
 			t.Errorf("%d tried %d times", uint64(id), n)
 		}
 	}
-	if len(l.s.lanes.byHop) != 0 || len(l.s.lanes.ring) != 0 {
+	if len(l.s.lanes.byHop) != 0 || l.s.lanes.waiting() != 0 {
 		t.Errorf("lanes are left: %v", l.s.lanes.byHop)
 	}
 }

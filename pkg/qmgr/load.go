@@ -185,7 +185,7 @@ func (m *stored) summary() proto.Summary {
 	s := proto.Summary{
 		ID: m.env.ID, Arrived: m.env.Arrived.Unix(), Attempts: uint32(m.book.Attempts),
 		Size: m.env.Size, Bounce: m.env.Sender.IsNull(), Owner: proto.OwnerOf(m.env),
-		Sender: proto.ShareOf(m.env),
+		Sender: proto.ShareOf(m.env), Priority: m.env.Priority,
 	}
 	if !m.book.LastAttempt.IsZero() {
 		s.LastAttempt = m.book.LastAttempt.Unix()

@@ -35,6 +35,7 @@ type entry struct {
 	sender   proto.SenderShare
 	attempts uint16
 	warned   uint8 // delay warnings sent
+	priority int8
 	state    state
 	report   bool
 	now      bool // the next attempt is by an administrator's order
@@ -132,7 +133,7 @@ func (q *schedule) update(s *proto.Summary) *entry {
 	}
 	e.arrived, e.giveUp, e.size = secondsOf(s.Arrived), secondsOf(s.GiveUp), s.Size
 	e.attempts, e.waiting = uint16(min(s.Attempts, 1<<16-1)), s.Waiting
-	e.report, e.sender = s.Bounce, s.Sender
+	e.report, e.sender, e.priority = s.Bounce, s.Sender, s.Priority
 	e.nextHop = q.intern(s.NextHop)
 	q.own(e, s.Owner)
 	return e

@@ -165,6 +165,16 @@ type Listen struct {
 	MinRate Size `toml:"min_rate" json:"min_rate"`
 	// Banner is added to the greeting behind the hostname.
 	Banner string `toml:"banner" json:"banner"`
+	// FutureRelease is how long a client of this listener may have a message held before
+	// it is sent (FUTURERELEASE, RFC 4865); it needs submission = true. 0 does not offer it.
+	FutureRelease Duration `toml:"future_release" json:"future_release"`
+	// DeliverByLeast is the shortest time after which a client may ask for a message back
+	// that is not delivered (DELIVERBY with mode R, RFC 2852). 0 = any.
+	DeliverByLeast Duration `toml:"deliver_by_least" json:"deliver_by_least"`
+	// PriorityProfile is the name of the policy of priorities that is told to clients
+	// (MT-PRIORITY, RFC 6710), like "MIXER"; "" = none. Priorities above 0 are for
+	// clients that may relay; others get 0 instead, and are told so.
+	PriorityProfile string `toml:"priority_profile" json:"priority_profile"`
 }
 
 // Transport says how to deliver.

@@ -3,6 +3,7 @@ package smtp
 import (
 	"strconv"
 	"strings"
+	"time"
 )
 
 // Capabilities is what a server offers in its answer to EHLO or LHLO (RFC
@@ -16,9 +17,10 @@ type Capabilities struct {
 	StatusCodes  bool  // RFC 2034
 	RequireTLS   bool  // RFC 8689
 	AuthMethods  []string
-	LimitsRcpts  int // RCPTMAX of LIMITS (RFC 9422); 0 is none known
-	LimitsMails  int // MAILMAX
-	LimitsDomain int // RCPTDOMAINMAX
+	ByMin        time.Duration // of DELIVERBY: the least for mode R (RFC 2852, section 3); 0 is none known
+	LimitsRcpts  int           // RCPTMAX of LIMITS (RFC 9422); 0 is none known
+	LimitsMails  int           // MAILMAX
+	LimitsDomain int           // RCPTDOMAINMAX
 }
 
 // maxAuthMethods bounds what we remember of an AUTH line.
@@ -64,6 +66,13 @@ func (c *Capabilities) add(keyword string, args []string) {
 			if isMechanism(m) && len(c.AuthMethods) < maxAuthMethods {
 				c.AuthMethods = append(c.AuthMethods, strings.ToUpper(m))
 			}
+		}
+	case "MT-PRIORITY":
+		c.Extensions |= ExtPriority
+	case "DELIVERBY":
+		c.Extensions |= ExtDeliverBy
+		if len(args) == 1 {
+			c.ByMin, _ = parseSeconds(args[0])
 		}
 	case "PIPELINING":
 		c.Pipelining = true

@@ -15,12 +15,15 @@ type Extensions uint16
 
 // The extensions that have parameters.
 const (
-	ExtSize       Extensions = 1 << iota // RFC 1870
-	Ext8BitMIME                          // RFC 6152
-	ExtBinaryMIME                        // RFC 3030
-	ExtSMTPUTF8                          // RFC 6531; for RCPT: the MAIL command asked for it
-	ExtDSN                               // RFC 3461
-	ExtAuth                              // RFC 4954
+	ExtSize          Extensions = 1 << iota // RFC 1870
+	Ext8BitMIME                             // RFC 6152
+	ExtBinaryMIME                           // RFC 3030
+	ExtSMTPUTF8                             // RFC 6531; for RCPT: the MAIL command asked for it
+	ExtDSN                                  // RFC 3461
+	ExtAuth                                 // RFC 4954
+	ExtPriority                             // RFC 6710
+	ExtFutureRelease                        // RFC 4865
+	ExtDeliverBy                            // RFC 2852
 
 	// BareAddresses is no extension of the protocol: MAIL and RCPT may name a
 	// local part alone, for a caller that qualifies it (RFC 6409, section 6.1).
@@ -84,6 +87,9 @@ type MailParams struct {
 	Ret      Ret
 	EnvID    untrusted.Text   // decoded, printable US-ASCII
 	Auth     mailaddr.Address // AUTH=, for nobody to believe
+	Priority int8             // MT-PRIORITY (RFC 6710)
+	Hold     Hold             // HOLDFOR or HOLDUNTIL (RFC 4865)
+	By       By               // BY (RFC 2852)
 }
 
 // RcptParams is what RCPT says.
@@ -200,7 +206,7 @@ func (m *MailParams) set(key, value string, ext Extensions) *Reply {
 	case key == "AUTH" && ext.Has(ExtAuth):
 		m.Auth, r = parseAuthParam(value)
 	default:
-		r = unknownParam(key)
+		return m.setWish(key, value, ext)
 	}
 	return r
 }

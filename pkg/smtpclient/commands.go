@@ -34,6 +34,9 @@ func (p *plan) appendMail(dst []byte) []byte {
 	if p.dsn {
 		dst = p.appendReturn(dst)
 	}
+	if p.priority != 0 {
+		dst = strconv.AppendInt(append(dst, " MT-PRIORITY="...), int64(p.priority), 10) // RFC 6710, section 4.2
+	}
 	return append(dst, '\r', '\n')
 }
 

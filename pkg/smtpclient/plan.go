@@ -20,6 +20,7 @@ type plan struct {
 	binary   bool
 	utf8     bool
 	dsn      bool
+	priority int8 // 0: not said
 	convert  bool // the body has to go as quoted-printable
 	chunking bool
 	pipeline bool
@@ -48,6 +49,9 @@ func fit(job *proto.RemoteJob, caps *smtp.Capabilities, t traits) (plan, *outcom
 		chunking: caps.Chunking,
 		pipeline: caps.Pipelining,
 		lmtp:     t.lmtp,
+	}
+	if ext.Has(smtp.ExtPriority) {
+		p.priority = job.Priority // RFC 6710, section 4.2
 	}
 	if t.needsUTF8 && !p.utf8 {
 		return p, refuse(smtp.Status{Class: 5, Subject: 6, Detail: 7},

@@ -35,6 +35,12 @@ func TestMailParameters(t *testing.T) {
 		{"8BITMIME is not asked for in vain", []string{"8BITMIME"}, nil, "MAIL FROM:<sender@from.test>"},
 		{"8BITMIME as needed", []string{"8BITMIME"}, func(j *proto.RemoteJob) { j.Has8Bit = true }, "MAIL FROM:<sender@from.test> BODY=8BITMIME"},
 		{"8BITMIME as stated", []string{"8BITMIME"}, func(j *proto.RemoteJob) { j.Body = envelope.Body8BitMIME }, "MAIL FROM:<sender@from.test> BODY=8BITMIME"},
+		// RFC 6710, section 4.2.
+		{"MT-PRIORITY", []string{"MT-PRIORITY MIXER"}, func(j *proto.RemoteJob) { j.Priority = 4 }, "MAIL FROM:<sender@from.test> MT-PRIORITY=4"},
+		{"MT-PRIORITY below 0", []string{"MT-PRIORITY"}, func(j *proto.RemoteJob) { j.Priority = -9 }, "MAIL FROM:<sender@from.test> MT-PRIORITY=-9"},
+		{"MT-PRIORITY is not said in vain", []string{"MT-PRIORITY"}, nil, "MAIL FROM:<sender@from.test>"},
+		// RFC 6710, section 4.3.
+		{"MT-PRIORITY is not offered", nil, func(j *proto.RemoteJob) { j.Priority = 4 }, "MAIL FROM:<sender@from.test>"},
 		{"null sender", nil, func(j *proto.RemoteJob) { j.Sender = mailaddr.Address{} }, "MAIL FROM:<>"},
 		{"quoted sender", nil, func(j *proto.RemoteJob) { j.Sender = mailaddr.MustParse(`"a b"@from.test`) }, `MAIL FROM:<"a b"@from.test>`},
 		{"RET and ENVID", []string{"DSN"}, func(j *proto.RemoteJob) {

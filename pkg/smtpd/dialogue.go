@@ -59,6 +59,7 @@ func newDialogue(srv *server, l *ledger, e *site, conn net.Conn) *dialogue {
 		began:   srv.now(),
 		client:  peer.Unmap().String(),
 	}
+	d.session.now = srv.now
 	d.leash.conn = conn
 	d.in.open(conn)
 	return d

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"net/netip"
 	"strings"
+	"time"
 
 	"filbert/pkg/mailaddr"
 	"filbert/pkg/proto"
@@ -87,12 +88,13 @@ const (
 )
 
 // session is the state of one dialogue. It decides and does nothing: no
-// socket, no clock, no log.
+// socket, no log, and no clock but the one that it is given.
 type session struct {
 	site  *site
 	peer  netip.Addr
 	relay standing                         // whether it may send to anywhere
 	room  func() room                      // asked at MAIL
+	now   func() time.Time                 // asked at EHLO and MAIL
 	known map[question]*proto.LookupAnswer // what lookups have said, for this message
 
 	state    state
@@ -111,7 +113,7 @@ type session struct {
 
 func newSession(e *site, peer netip.Addr, room func() room) *session {
 	peer = peer.Unmap()
-	s := &session{site: e, peer: peer, room: room, state: strange, stage: "connect"}
+	s := &session{site: e, peer: peer, room: room, now: time.Now, state: strange, stage: "connect"}
 	if !e.trusted.asks {
 		s.relay = standingOf(e.trusted.plain.MatchAddr(peer))
 	}

@@ -15,6 +15,7 @@ import (
 // haveRecipient and haveChunks.
 type transaction struct {
 	mail       smtp.MailParams
+	wishes     envelope.Wishes
 	recipients []envelope.Recipient
 	refused    int // recipients refused for what they are
 	overflow   int // recipients refused because there were too many
@@ -63,6 +64,7 @@ func (s *session) envelope() envelope.Envelope {
 		UTF8:       t.mail.SMTPUTF8,
 		Return:     envelope.Return(t.mail.Ret),
 		EnvID:      t.mail.EnvID,
+		Wishes:     t.wishes,
 		Client: envelope.Client{
 			Addr:  s.peer,
 			HELO:  s.hello,

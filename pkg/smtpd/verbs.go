@@ -15,9 +15,9 @@ func (s *session) ehlo(arg untrusted.Text) action {
 	s.greeted(name)
 	s.esmtp = true
 	if s.offersTurn() {
-		return action{reply: s.site.ehloTurn}
+		return action{reply: s.site.ehloAt(s.site.ehloTurn, s.now())}
 	}
-	return action{reply: s.site.ehlo}
+	return action{reply: s.site.ehloAt(s.site.ehlo, s.now())}
 }
 
 func (s *session) helo(arg untrusted.Text) action {
@@ -41,6 +41,9 @@ func (s *session) extensions() smtp.Extensions {
 	var ext smtp.Extensions
 	if s.esmtp {
 		ext = offered
+		if s.site.mostHeld() > 0 {
+			ext |= smtp.ExtFutureRelease
+		}
 	}
 	if s.site.port.Qualify != "" {
 		ext |= smtp.BareAddresses
@@ -70,9 +73,13 @@ func (s *session) mail(arg untrusted.Text) action {
 	case !r.accepting || p.Size > r.free:
 		return refuse(452, 3, 1, "Insufficient system storage") // RFC 5321, section 4.2.3
 	}
-	s.tx = &transaction{mail: p}
+	wishes, lowered, bad := s.wishes(&p)
+	if bad != nil {
+		return action{reply: bad}
+	}
+	s.tx = &transaction{mail: p, wishes: wishes}
 	s.state = haveSender
-	return accept(1, 0, "Sender ok")
+	return senderOK(&wishes, lowered)
 }
 
 // rcpt adds a recipient, if it is one that this client may send to.

@@ -23,7 +23,7 @@ const module = "filbert/"
 var layers = [][]string{
 	{"durable", "wire", "privsep", "durable/crashfs", "clock"},
 	{"untrusted", "queueid", "mailaddr", "smtp", "message", "envelope", "outcome", "pattern", "argv", "oldaddr"},
-	{"rewrite", "route", "dsn", "retry", "pace", "settings"},
+	{"rewrite", "route", "dsn", "retry", "pace", "turns", "settings"},
 	{"journal", "spool", "ledger", "config", "resolve", "resolve/resolvetest", "lookup", "lookup/link", "event", "aliases", "cdb", "sqltable", "ldaptable", "redistable", "socketmap", "callout", "history"},
 	{"tables"},
 	{"proto", "standing"},
