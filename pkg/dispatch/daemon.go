@@ -54,6 +54,8 @@ type Dispatcher struct {
 	under  underWay
 	room   room
 
+	finished finished
+
 	rules    atomic.Pointer[retry.Rules]
 	failings *failings
 	dice     func() float64
@@ -163,6 +165,7 @@ func (d *Dispatcher) Serve(ctx context.Context, p *service.Process) error {
 	var loops sync.WaitGroup
 	loops.Go(func() { d.feeder(d.work) })
 	loops.Go(func() { d.walker(d.work) })
+	loops.Go(func() { d.reaper(d.work) })
 	memory := rememberer{d: d, memory: p.Client(proto.MTADB, ipc.ClientOptions{})}
 	loops.Go(func() { memory.run(d.work) })
 	d.kickFeeder()
@@ -185,6 +188,7 @@ func (d *Dispatcher) Serve(ctx context.Context, p *service.Process) error {
 	err = errors.Join(d.server.Load().Shutdown(ctx), due.Shutdown(ctx))
 	loops.Wait()
 	d.wait(ctx)
+	d.reap()
 	return errors.Join(err, d.marker.Close())
 }
 

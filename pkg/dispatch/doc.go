@@ -28,6 +28,7 @@
 //	note.go     the same while others are slow: filed, for power cuts
 //	report.go   what failed is told to the sender, through bounce
 //	settle.go   what is left is filed; then the record is marked done
+//	finish.go   the end of what lies under deferred/, flushed behind
 //
 // Later attempts, and orders about messages, come in at due.go; abort.go ends an attempt.
 //
@@ -37,8 +38,9 @@
 // (a delivery that was made in the last moment may be made twice; after a power cut,
 // of a message whose other recipients take longer, one of the last quarter of a
 // second). After
-// filing and before the mark: both; recovery lets deferred/ win. See pkg/spool
-// for the table of states.
+// filing and before the mark: both; recovery lets deferred/ win. What ended under
+// deferred/ in the second before a power cut may be there again, as it was before its
+// last attempt. See pkg/spool for the table of states.
 //
 // # Security
 //

@@ -68,6 +68,9 @@ func (d *Dispatcher) settleFiled(ctx context.Context, f *flight) proto.Settled {
 			lines = append(lines, f.lines(i, now)...)
 		}
 	}
+	if left == 0 && d.finish(ctx, f.env.ID) {
+		return proto.Settled{State: proto.SettledGone}
+	}
 	if left == 0 {
 		lines = append(lines, spool.LogLine{Time: now, Verb: spool.Finished, Recipient: spool.WholeMessage})
 	}
@@ -172,6 +175,9 @@ func (d *Dispatcher) settleDeferred(ctx context.Context, f *flight) proto.Settle
 		summary := d.summary(f, f.apart+count(waiting), f.book.LastAttempt)
 		summary.Attempts = uint32(f.book.Attempts)
 		return proto.Settled{State: proto.SettledWaiting, Summary: summary}
+	}
+	if f.apart+count(waiting) == 0 && !f.book.Finished && d.finish(ctx, f.env.ID) {
+		return proto.Settled{State: proto.SettledGone}
 	}
 	// What was jotted has to be flushed, too.
 	if lines := f.laterLines(waiting, now); len(lines) > 0 || f.inLog != nil {

@@ -2,6 +2,7 @@ package dispatch
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"iter"
@@ -10,6 +11,7 @@ import (
 	"testing"
 
 	"filbert/pkg/durable"
+	"filbert/pkg/durable/crashfs"
 	"filbert/pkg/mailaddr"
 	"filbert/pkg/outcome"
 	"filbert/pkg/proto"
@@ -40,6 +42,14 @@ func (f *faulty) Remove(name string) error {
 		return err
 	}
 	return f.FS.Remove(name)
+}
+
+// Rename is a removal of the old name, too.
+func (f *faulty) Rename(oldName, newName string) error {
+	if err := f.check("remove", oldName); err != nil {
+		return err
+	}
+	return f.FS.Rename(oldName, newName)
 }
 
 func (f *faulty) ReadDir(name string) iter.Seq2[durable.Entry, error] {
@@ -147,6 +157,62 @@ func TestMessageThatCanNotBeRemovedIsNotForgotten(t *testing.T) {
 	}
 	if n := r.sent("a@x.example"); n != 2 {
 		t.Errorf("served %d times, want the one that was deferred and the one that was not", n)
+	}
+}
+
+func TestMessageThatIsOverCostsNoFlush(t *testing.T) {
+	disk := crashfs.New()
+	r := newRigOn(t, disk)
+	r.verdict["a@x.example"] = later
+	f := r.accept("a@x.example", "b@x.example")
+	id := f.env.ID
+	r.first(f)
+	if err := r.d.marker.FlushNow(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	delete(r.verdict, "a@x.example")
+	if err := r.closeWriter(); err != nil {
+		t.Fatal(err)
+	}
+	before := len(disk.Trace())
+	if got := r.again(id, proto.DueAttempt); got.State != proto.SettledGone || r.filedInSpool(id) {
+		t.Errorf("state %d", got.State)
+	}
+	for _, op := range disk.Trace()[before:] {
+		if strings.Contains(op, "sync") {
+			t.Errorf("flushes: %s", op)
+		}
+	}
+	r.d.reap()
+	for e := range disk.ReadDir("deferred/" + id.Shard()) {
+		t.Errorf("%s is left", e.Name)
+	}
+	if n := r.sent("a@x.example"); n != 2 {
+		t.Errorf("served %d times", n)
+	}
+}
+
+func TestFinishedMessageThatComesBackIsRemoved(t *testing.T) {
+	disk := crashfs.New()
+	r := newRigOn(t, disk)
+	r.verdict["a@x.example"] = later
+	f := r.accept("a@x.example")
+	id := f.env.ID
+	r.first(f)
+	if err := r.d.marker.FlushNow(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	// What a power cut may leave of the renaming: both names.
+	name := "deferred/" + id.Shard() + "/" + id.String()
+	if err := errors.Join(disk.Remove(name+".log"), disk.Link(name, name+".log")); err != nil {
+		t.Fatal(err)
+	}
+	delete(r.verdict, "a@x.example")
+	if got := r.again(id, proto.DueAttempt); got.State != proto.SettledGone || r.sent("a@x.example") != 1 {
+		t.Errorf("state %d, served %d times", got.State, r.sent("a@x.example"))
+	}
+	for e := range disk.ReadDir("deferred/" + id.Shard()) {
+		t.Errorf("%s is left", e.Name)
 	}
 }
 

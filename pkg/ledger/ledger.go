@@ -156,6 +156,9 @@ func (l *Ledger) ServedChild(parent, child *envelope.Recipient) bool {
 
 // Waiting is the numbers of the recipients that are still owed something.
 func (l *Ledger) Waiting() []int {
+	if l.Finished {
+		return nil // its log may be gone already (spool.Finish)
+	}
 	var out []int
 	for i := range l.States {
 		if !l.States[i].Done {

@@ -63,6 +63,8 @@
 //	S5  finished            whole, recycled   yes   no                    nothing; reuse the segment
 //	S6  finished, not yet   -                 -     log says finished,    remove
 //	    removed                                     file there or not
+//	S6' finished without    -                 -     file in the log's     remove
+//	    a flush                                     place, or both names
 //
 // "Whole" means the message file and the first lines of its log: a file whose
 // log did not make it would not say to whom the message was delivered already.
@@ -83,6 +85,9 @@
 // Resolve flushes what it finds whole (a killed process may have left it in the
 // page cache alone) before the caller's mark says that it is there.
 //
+// S6' says "finished" to whoever reads the log. A power cut may also leave the message
+// and its log as they were before: S4, and the last attempt is made again.
+//
 // S1 is dropped by the journal's reader. S6 with its file is found by whoever
 // reads the log (qmgr when it builds its schedule, dispatch at an attempt) and
 // removed with Remove; the lone log of S6 by Sweep.
@@ -99,10 +104,12 @@
 //	Append  line, flush
 //	Move    link the log in the new place, flush, remove it from the old, flush;
 //	        the same with the message
+//	Finish  rename the message over its log; no flush
+//	Reap    flush the directory; remove what is there in the log's place
 //	Remove  "finished" into the log, flush; remove the message, flush the
 //	        directory; remove the log
 //
-// Invariant: a message file is removed only when the mark of its journal record
+// Invariant: a message file is removed, or Finished, only when the mark of its journal record
 // is known to be on stable storage (journal.Marker.Flushed). That is the
 // caller's to keep.
 package spool

@@ -134,8 +134,16 @@ func (s *Spool) Log(q Queue, id queueid.ID) iter.Seq2[LogLine, error] {
 		}
 		defer f.Close()
 		size, err := f.Size()
+		ended := false
+		if err == nil {
+			ended, err = isMessage(f)
+		}
 		if err != nil {
 			yield(LogLine{}, fmt.Errorf("read log of %s: %w", id, err))
+			return
+		}
+		if ended { // S6': see Finish
+			yield(LogLine{Verb: Finished, Recipient: WholeMessage}, nil)
 			return
 		}
 		for l, err := range readLines(io.NewSectionReader(f, 0, size), size) {

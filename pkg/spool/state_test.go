@@ -10,6 +10,7 @@ import (
 
 	"filbert/pkg/durable"
 	"filbert/pkg/durable/crashfs"
+	"filbert/pkg/queueid"
 )
 
 // The rows of the table in doc.go.
@@ -233,6 +234,52 @@ func TestS6IsRemoved(t *testing.T) {
 			}
 			for e := range g.ReadDir(shardDir(Deferred, one)) {
 				t.Fatalf("cut %d, seed %d: %s is left", at, seed, e.Name)
+			}
+		}
+		if err == nil {
+			return
+		}
+	}
+}
+
+// TestFinishedWithoutAFlushIsAsItWasOrGone: after a cut at any operation the message is
+// there with all that its log said, or nobody will attempt it; and a kill never
+// brings it back.
+func TestFinishedWithoutAFlushIsAsItWasOrGone(t *testing.T) {
+	for at := 1; ; at++ {
+		s, f := newSpool(t)
+		must(t, s.File(Deferred, message(one)))
+		f.CutAt(at)
+		err := s.Finish(Deferred, one)
+		ended := err == nil
+		if err == nil {
+			err = s.Reap(Deferred, []queueid.ID{one})
+		}
+		disks := []*crashfs.FS{f.Kill()}
+		for seed := range uint64(20) {
+			disks = append(disks, f.Restart(seed))
+		}
+		for n, g := range disks {
+			s := New(g)
+			rep, sweepErr := s.Sweep()
+			must(t, sweepErr)
+			if len(rep.Strange)+len(rep.Lone) > 0 {
+				t.Fatalf("cut %d, disk %d: %+v: %q", at, n, rep, f.Trace())
+			}
+			if rep.Messages == 1 {
+				done, err := s.finished(Deferred, one)
+				must(t, err)
+				if !done {
+					if ended && n == 0 {
+						t.Fatalf("cut %d: a kill brings it back", at)
+					}
+					must(t, checkMessage(s, Deferred, one))
+					continue
+				}
+				must(t, s.Remove(Deferred, one, when))
+			}
+			for e := range g.ReadDir(shardDir(Deferred, one)) {
+				t.Fatalf("cut %d, disk %d: %s is left", at, n, e.Name)
 			}
 		}
 		if err == nil {
