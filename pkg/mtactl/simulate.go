@@ -19,25 +19,56 @@ type simulateQuery struct {
 	down, kind, sender, mx string
 	every, span            string
 	asJSON                 bool
+
+	past, config, back string
+	rewrites           bool
 }
 
 func (a *app) simulateCommand() *cobra.Command {
 	var q simulateQuery
 	c := &cobra.Command{
-		Use:   "simulate --down DOMAIN=TIME",
-		Short: "show what the [[retry]] rules would do while a server is down",
+		Use:   "simulate --down DOMAIN=TIME | --past TIME",
+		Short: "show what rules would do while a server is down, or would have done",
 		Long: `simulate runs the [[retry]] rules of the configuration as it is in the files now against a
 what-if: a server that is down for a while, and the mail that comes for it meanwhile. It
 prints the attempts that would be made, what would be delivered or returned when, and
 the load. Nothing is sent, and the suite need not run, save where rules ask lookups.
 
 DOMAIN may be an address: then rules for that address apply. The server's name is taken
-to be the domain's. A TIME has a unit: 90s, 15m, 4h, 2d.`,
+to be the domain's. A TIME has a unit: 90s, 15m, 4h, 2d.
+
+--past TIME replays instead the mail that the history has of that time, for all that
+went to servers and addresses which failed, and compares what was recorded with what the
+rules in the files now would have done, and with --config FILE those of a configuration that
+is not in force yet: attempts, delays, what would have been returned. What nobody saw is
+assumed: a server is as the last attempt found it, and came back halfway between the last
+attempt that failed and the first that worked (--back early, middle or late); mail
+for one domain goes to one server, the one recorded last, which is the domain itself
+exactly where there are no MX records; each recipient is an attempt of its own.
+
+--rewrites tells for the envelope addresses of that time which of them the [[rewrite]] rules of
+FILE make something else of than those in the files now. They are taken as they were recorded,
+that is behind the rules of then.
+
+At most 200000 recipients are replayed and 1000000 attempts remembered, the newest; it
+says so when there were more.`,
 		Example: `  mtactl simulate --down example.org=2d
   mtactl simulate --down pc.example.org=30d --kind refused --mx=false --every 12h
-  mtactl simulate --down example.org=1d --kind policy-4xx --json`,
+  mtactl simulate --down example.org=1d --kind policy-4xx --json
+  mtactl simulate --past 7d --config /etc/filbert/new.toml
+  mtactl simulate --past 2d --rewrites --config new.toml --json`,
 		Args: cobra.NoArgs,
-		RunE: func(_ *cobra.Command, _ []string) error { return a.simulate(&q) },
+		RunE: func(_ *cobra.Command, _ []string) error {
+			switch {
+			case q.past != "" && q.rewrites:
+				return a.simulateRewrites(&q)
+			case q.past != "":
+				return a.simulatePast(&q)
+			case q.rewrites || q.config != "":
+				return fail(exUsage, "write mtactl simulate --past 7d --config FILE", "--config and --rewrites are about the past")
+			}
+			return a.simulate(&q)
+		},
 	}
 	f := c.Flags()
 	f.StringVar(&q.down, "down", "", "`DOMAIN=TIME`: whose server is down, and how long")
@@ -46,7 +77,12 @@ to be the domain's. A TIME has a unit: 90s, 15m, 4h, 2d.`,
 	f.StringVar(&q.sender, "sender", "user@example.net", "who sends; <> for reports")
 	f.StringVar(&q.every, "every", "", "a new message comes every `TIME` (default: there is one)")
 	f.StringVar(&q.span, "for", "7d", "how long to look")
+	f.StringVar(&q.past, "past", "", "replay what the history has of this `TIME`")
+	f.StringVar(&q.config, "config", "", "with --past: compare with the configuration in `FILE`")
+	f.StringVar(&q.back, "back", "middle", "with --past: when a server came back, between two attempts: early, middle or late")
+	f.BoolVar(&q.rewrites, "rewrites", false, "with --past: compare what is made of envelope addresses")
 	f.BoolVar(&q.asJSON, "json", false, "write JSON")
+	c.MarkFlagsMutuallyExclusive("down", "past")
 	return c
 }
 
@@ -80,7 +116,10 @@ func (a *app) askFor(inst settings.Instance, rules retry.Rules, s *retry.Subject
 	if !rules.Asks() {
 		return nil
 	}
-	asker := a.asker(inst)
+	return answerFor(a.asker(inst), rules, s)
+}
+
+func answerFor(asker *asker, rules retry.Rules, s *retry.Subject) error {
 	s.Answers = retry.Answers{}
 	for q, open := rules.Question(s); open; q, open = rules.Question(s) {
 		_, found, err := asker.ask(q.Lookup, q.Key)
