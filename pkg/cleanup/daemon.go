@@ -49,6 +49,7 @@ type Cleanup struct {
 	rules    atomic.Pointer[addressRules]
 	log      *event.Log
 	now      func() time.Time
+	figures  figures
 
 	fs       durable.FS
 	journal  *journal.Writer
@@ -76,7 +77,7 @@ func New() *Cleanup {
 // Open takes hold of the spool; the journal itself is opened by the user that
 // will write it.
 func (c *Cleanup) Open(p *service.Process) error {
-	c.log = p.Log
+	c.log, c.figures = p.Log, newFigures(p.Tally)
 	if p.Clock.Movable() {
 		c.now = p.Clock.Now
 	}
@@ -148,6 +149,7 @@ func (c *Cleanup) openJournal() error {
 		// Directories and attempt logs need inodes too.
 		MinFreeInodes: 100,
 		Problem:       func(err error) { c.log.Emit(event.TroubleOf(0, "journal", err)) },
+		Flushed:       c.flushed,
 	})
 	if err != nil {
 		return err

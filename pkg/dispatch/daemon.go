@@ -38,6 +38,7 @@ type Dispatcher struct {
 	settings atomic.Pointer[settings.Settings]
 	log      *event.Log
 	board    *service.Scoreboard
+	figures  figures
 	now      func() time.Time
 	clock    *clock.Clock                   // what now tells, where it can be moved; else nil
 	ctx      context.Context                // done when draining has taken too long
@@ -103,6 +104,7 @@ func New() *Dispatcher {
 // Open takes hold of the spool; its files are opened by the user that owns them.
 func (d *Dispatcher) Open(p *service.Process) error {
 	d.log, d.board, d.ctx = p.Log, p.Board, p.Context()
+	d.figures = newFigures(p.Tally)
 	d.settings.Store(p.Settings())
 	d.limits = newLimits(p.Settings())
 	p.Board.WithPaces(d.limits.paces)
@@ -256,5 +258,6 @@ func (d *Dispatcher) markerOptions() journal.MarkerOptions {
 			}
 		},
 		Problem: func(err error) { d.log.Emit(event.TroubleOf(0, "journal marks", err)) },
+		Flushed: d.figures.markFlushes.Took,
 	}
 }

@@ -192,6 +192,7 @@ func (d *Dispatcher) succeeded(k failKey, by queueid.ID) {
 	if st == nil {
 		return
 	}
+	d.figures.releases.Add(1)
 	up := &proto.Up{}
 	for hop := range st.hops {
 		up.NextHops = append(up.NextHops, hop)

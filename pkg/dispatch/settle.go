@@ -35,6 +35,7 @@ func (d *Dispatcher) settleFirst(ctx context.Context, f *flight) proto.Settled {
 	}
 	if !f.anyWaiting() {
 		d.markDone(f.ref, f.env.ID, f.file != nil)
+		d.figures.atOnce.Add(1)
 		d.log.Emit(event.FinishedOf(f.env.ID))
 		return proto.Settled{State: proto.SettledGone}
 	}
@@ -242,6 +243,7 @@ func (d *Dispatcher) removeDeferred(ctx context.Context, id queueid.ID, now time
 // markDone marks a record that needs nothing more; large says that its content
 // is in a file of its own, which then goes too.
 func (d *Dispatcher) markDone(ref journal.Ref, id queueid.ID, large bool) {
+	d.figures.marks.Add(1)
 	if large {
 		d.marker.DoneLarge(ref, id)
 		return
@@ -252,6 +254,7 @@ func (d *Dispatcher) markDone(ref journal.Ref, id queueid.ID, large bool) {
 // markFiled marks the record of a message that now lies under deferred/, and
 // remembers it until the mark is on disk: until then the file must not go.
 func (d *Dispatcher) markFiled(ref journal.Ref, id queueid.ID, large bool) {
+	d.figures.filed.Add(1)
 	d.mu.Lock()
 	d.unflushed[id] = ref
 	d.mu.Unlock()

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"syscall"
+	"time"
 )
 
 // maxFlush bounds the bytes that one flush carries, and so the buffer. Past a
@@ -53,7 +54,11 @@ func (w *Writer) commitAll(batch []*pending) {
 			continue
 		}
 		n := w.fill(batch)
+		began := time.Now()
 		err := w.flush(n)
+		if err == nil {
+			w.opt.Flushed(n, time.Since(began))
+		}
 		for _, p := range batch[:n] {
 			p.answer(p.ref, err)
 		}

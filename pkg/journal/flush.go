@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"filbert/pkg/durable"
 )
@@ -24,6 +25,7 @@ func (m *Marker) flush() error {
 	m.flushing.Lock()
 	defer m.flushing.Unlock()
 	snaps, after := m.collect()
+	began := time.Now()
 	var errs []error
 	for _, s := range snaps {
 		if err := m.flushFile(s); err != nil {
@@ -35,6 +37,9 @@ func (m *Marker) flush() error {
 		m.after = append(after, m.after...)
 		m.mu.Unlock()
 		return errors.Join(errs...)
+	}
+	if len(snaps) > 0 {
+		m.opt.Flushed(time.Since(began))
 	}
 	for _, fn := range after {
 		fn()

@@ -29,6 +29,9 @@ type MarkerOptions struct {
 	// Problem is told of marks that could not be written; they are tried
 	// again in a fresh file.
 	Problem func(error)
+	// Flushed is told of each flush that made marks durable, and how long it took. It
+	// must be quick. nil: nobody is told.
+	Flushed func(took time.Duration)
 }
 
 // Marker marks records that need nothing more. There is one per spool, in
@@ -77,6 +80,9 @@ func OpenMarker(fsys durable.FS, opt MarkerOptions) (*Marker, error) {
 	}
 	if opt.Problem == nil {
 		opt.Problem = func(error) {}
+	}
+	if opt.Flushed == nil {
+		opt.Flushed = func(time.Duration) {}
 	}
 	lock, err := takeLock(fsys, markerLock)
 	if err != nil {

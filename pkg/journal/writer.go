@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"sync"
+	"time"
 
 	"filbert/pkg/durable"
 	"filbert/pkg/queueid"
@@ -34,6 +35,9 @@ type Options struct {
 	// retired, one that could not be made. It may be called from several
 	// goroutines and must not call the Writer.
 	Problem func(error)
+	// Flushed is told of each flush that made records durable: how many, and how long
+	// it took. It must be quick. nil: nobody is told.
+	Flushed func(records int, took time.Duration)
 }
 
 func (o Options) withDefaults() (Options, error) {
@@ -48,6 +52,9 @@ func (o Options) withDefaults() (Options, error) {
 	}
 	if o.Problem == nil {
 		o.Problem = func(error) {}
+	}
+	if o.Flushed == nil {
+		o.Flushed = func(int, time.Duration) {}
 	}
 	if o.SegmentSize < 4*headerBlock || o.SegmentSize%headerBlock != 0 || o.SegmentSize > MaxSegmentSize {
 		return o, fmt.Errorf("segment size %d: must be a multiple of %d from %d to %d",

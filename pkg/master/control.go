@@ -43,7 +43,10 @@ func (m *Master) serveControl(ctx context.Context, l *net.UnixListener) {
 }
 
 func (m *Master) getStatus(w http.ResponseWriter, r *http.Request) {
-	admin.Answer(w, http.StatusOK, m.status(r.Context(), r.URL.Query().Get("boards") == "1"))
+	admin.Answer(w, http.StatusOK, m.status(r.Context(), detail{
+		boards: r.URL.Query().Get("boards") == "1",
+		stats:  r.URL.Query().Get("stats") == "1",
+	}))
 }
 
 func (m *Master) postReload(w http.ResponseWriter, _ *http.Request) {
@@ -62,8 +65,11 @@ func (m *Master) postStop(w http.ResponseWriter, _ *http.Request) {
 	m.Stop()
 }
 
+// detail is what is asked of each process for a status.
+type detail struct{ boards, stats bool }
+
 // status gathers proto.Status.
-func (m *Master) status(ctx context.Context, boards bool) *proto.Status {
+func (m *Master) status(ctx context.Context, with detail) *proto.Status {
 	m.mu.Lock()
 	st := &proto.Status{
 		Version:      m.opts.Version,
@@ -85,12 +91,12 @@ func (m *Master) status(ctx context.Context, boards bool) *proto.Status {
 	ctx, cancel := context.WithTimeout(ctx, boardTimeout)
 	defer cancel()
 	for _, sup := range m.order {
-		st.Services = append(st.Services, m.serviceStatus(ctx, sup, boards))
+		st.Services = append(st.Services, m.serviceStatus(ctx, sup, with))
 	}
 	return st
 }
 
-func (m *Master) serviceStatus(ctx context.Context, s *supervisor, boards bool) proto.ServiceStatus {
+func (m *Master) serviceStatus(ctx context.Context, s *supervisor, with detail) proto.ServiceStatus {
 	st := s.status()
 	user := m.userOf(s.def)
 	var wg sync.WaitGroup
@@ -106,8 +112,11 @@ func (m *Master) serviceStatus(ctx context.Context, s *supervisor, boards bool) 
 		wg.Add(1)
 		go func() {
 			defer wg.Done()
-			if boards && c.isReady() {
+			if with.boards && c.isReady() {
 				p.Board, p.Paces = board(ctx, c.conn)
+			}
+			if with.stats && c.isReady() {
+				p.Stats = stats(ctx, c.conn)
 			}
 			mu.Lock()
 			defer mu.Unlock()
@@ -140,6 +149,18 @@ func board(ctx context.Context, conn *ipc.Conn) ([]proto.BoardRow, []proto.PaceR
 		}
 	}
 	return b.Rows, b.Paces
+}
+
+// stats asks a daemon what it has counted; nil if it does not answer.
+func stats(ctx context.Context, conn *ipc.Conn) *proto.Stats {
+	st := new(proto.Stats)
+	if conn.Call(ctx, &proto.StatsQuery{}, st) != nil {
+		return nil
+	}
+	for i := range st.Figures {
+		st.Figures[i].Name = untrusted.From(st.Figures[i].Name).ForTerminal()
+	}
+	return st
 }
 
 func (m *Master) userOf(def definition) string {

@@ -656,6 +656,25 @@ func TestBoardsAreShown(t *testing.T) {
 	}
 }
 
+func TestFiguresAreShownWhenAskedFor(t *testing.T) {
+	r := start(t, nil)
+	if p := serviceOf(r.status(), proto.SMTPD).Processes[0]; p.Stats != nil {
+		t.Errorf("nobody asked for %+v", p.Stats)
+	}
+	resp, err := control(r.dir).Get("http://master/v1/status?stats=1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	var st proto.Status
+	if err := json.NewDecoder(resp.Body).Decode(&st); err != nil {
+		t.Fatal(err)
+	}
+	if p := serviceOf(&st, proto.SMTPD).Processes[0]; p.Stats == nil || p.Stats.CPU <= 0 || p.Board != nil {
+		t.Errorf("%+v", p)
+	}
+}
+
 func TestLogIsReopened(t *testing.T) {
 	r := start(t, nil)
 	st := r.status()

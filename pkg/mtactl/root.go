@@ -96,7 +96,7 @@ root and runs as you; mtactl -C DIR init makes one.`,
 	root.AddCommand(
 		a.initCommand(), a.startCommand(), a.stopCommand(), a.reloadCommand(), a.statusCommand(),
 		a.checkCommand(), a.explainCommand(), a.lookupCommand(), a.rewriteCommand(), a.reportsCommand(), a.simulateCommand(), a.queueCommand(), a.mailboxesCommand(), a.tailCommand(), a.traceCommand(), a.historyCommand(), a.memoryCommand(),
-		a.orderingCommand(), a.limitCommand(), a.clockCommand(), a.psCommand(), a.abortCommand(),
+		a.orderingCommand(), a.limitCommand(), a.clockCommand(), a.psCommand(), a.statsCommand(), a.abortCommand(),
 		a.configCommand(), a.versionCommand(),
 	)
 	return root

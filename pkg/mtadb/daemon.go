@@ -17,6 +17,7 @@ import (
 	"filbert/pkg/service"
 	"filbert/pkg/service/admin"
 	"filbert/pkg/settings"
+	"filbert/pkg/tally"
 )
 
 const (
@@ -44,6 +45,9 @@ type Memory struct {
 	follows  string
 	noLog    error         // why the log can't be read
 	mine     chan struct{} // a place for each query of a user
+
+	remembered, batches *tally.Figure
+
 	// die ends the process when Pebble can't go on.
 	die func()
 
@@ -73,6 +77,7 @@ func (m *Memory) Open(p *service.Process) error {
 			}
 		})
 	}
+	m.remembered, m.batches = p.Tally.Figure(proto.FigureRemembered), p.Tally.Figure(proto.FigureBatches)
 	m.settings.Store(p.Settings())
 	p.OnReload(func(s *settings.Settings) { m.settings.Store(s) })
 	inst := p.Settings().Instance

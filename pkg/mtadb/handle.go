@@ -3,6 +3,7 @@ package mtadb
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"filbert/pkg/ipc"
 	"filbert/pkg/proto"
@@ -51,7 +52,13 @@ func (m *Memory) remember(ctx context.Context, call *ipc.Call) (ipc.Message, err
 	if err != nil {
 		return nil, err
 	}
-	return &proto.Remembered{}, s.remember(req.Records, m.now())
+	began := time.Now()
+	if err := s.remember(req.Records, m.now()); err != nil {
+		return nil, err
+	}
+	m.remembered.Add(len(req.Records))
+	m.batches.Took(time.Since(began))
+	return &proto.Remembered{}, nil
 }
 
 // recallMost bounds the records of one answer.

@@ -30,6 +30,8 @@ import (
 //	   D: ClockMoved
 //	*. M: BoardQuery   what are you doing just now?
 //	   D: Board
+//	*. M: StatsQuery   what have you counted (stats.go)?
+//	   D: Stats
 //	*. M: ReopenLog    with the new log file
 //	   D: Done
 //	*. M: Drain        finish what you have and end, within Bound

@@ -24,6 +24,9 @@ func childMessages() []func() childMessage {
 		func() childMessage { return new(Drain) },
 		func() childMessage { return new(Board) },
 		func() childMessage { return new(MoveClock) },
+		func() childMessage { return new(Stats) },
+		func() childMessage { return new(Turn) },
+		func() childMessage { return new(Turned) },
 	}
 }
 
@@ -36,6 +39,7 @@ func FuzzChild(f *testing.F) {
 			{Transport: "smtp", Destination: "x.example", Deliveries: 1, Allowed: 2, Most: 3, Rate: "4 per day", Used: 5, Held: "rate", Until: time.UnixMilli(9).UTC()},
 		}},
 		&Drain{Bound: time.Second},
+		&Stats{CPU: time.Second, Figures: []Figure{{Name: FigureOpened, Count: 3, Time: time.Second}}},
 	} {
 		var e wire.Encoder
 		m.EncodeTo(&e)

@@ -12,7 +12,8 @@ import "time"
 //
 // run/control/master:
 //
-//	1. C: GET  /v1/status           S: 200 Status (?boards=1: with scoreboards)
+//	1. C: GET  /v1/status           S: 200 Status (?boards=1: with scoreboards,
+//	                                   ?stats=1: with what was counted)
 //	2. C: POST /v1/explain          S: 200 ExplainAnswer (ExplainQuery, asks router)
 //	   C: POST /v1/lookup           S: 200 LookupAnswered (LookupQuestion), 404
 //	3. C: POST /v1/reload           S: 200 ReloadResult, 422 when the new
@@ -97,6 +98,8 @@ type ProcessStatus struct {
 	Board []BoardRow `json:"board,omitempty"`
 	// Paces are the destinations of dispatch, likewise.
 	Paces []PaceRow `json:"paces,omitempty"`
+	// Stats is what it has counted since it was started, only when that was asked for.
+	Stats *Stats `json:"stats,omitempty"`
 }
 
 // BoardRow is one thing that a process is doing now.

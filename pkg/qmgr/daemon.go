@@ -20,6 +20,7 @@ import (
 	"filbert/pkg/settings"
 	"filbert/pkg/spool"
 	"filbert/pkg/standing"
+	"filbert/pkg/tally"
 )
 
 const (
@@ -37,6 +38,7 @@ type caller interface {
 type Manager struct {
 	settings atomic.Pointer[settings.Settings]
 	log      *event.Log
+	released *tally.Figure // what release made due earlier
 	now      func() time.Time
 	clock    *clock.Clock // what now tells, where it can be moved; else nil
 	fs       *durable.Dir
@@ -79,7 +81,7 @@ func New() *Manager {
 
 // Open takes hold of the spool.
 func (q *Manager) Open(p *service.Process) error {
-	q.log = p.Log
+	q.log, q.released = p.Log, p.Tally.Figure(proto.FigureReleased)
 	if q.clock = p.Clock; q.clock.Movable() {
 		q.now = func() time.Time { return q.clock.Now().Round(0) }
 	}

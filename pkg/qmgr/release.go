@@ -27,19 +27,19 @@ func (q *Manager) handleUp(_ context.Context, call *ipc.Call) {
 		return
 	}
 	q.mu.Lock()
-	q.sched.release(&m, q.now().UnixMilli())
+	q.released.Add(q.sched.release(&m, q.now().UnixMilli()))
 	q.mu.Unlock()
 	call.Reply(&proto.UpOK{})
 	q.kick()
 }
 
-// release makes entries due that wait for longer.
-func (q *schedule) release(m *proto.Up, now int64) {
+// release makes entries due that wait for longer, and says how many.
+func (q *schedule) release(m *proto.Up, now int64) (n int) {
 	for _, id := range m.IDs {
-		q.bringForward(q.all.get(id), now)
+		n += q.bringForward(q.all.get(id), now)
 	}
 	if len(m.NextHops) == 0 {
-		return
+		return n
 	}
 	up := make(map[string]bool, len(m.NextHops))
 	for _, hop := range m.NextHops {
@@ -47,19 +47,23 @@ func (q *schedule) release(m *proto.Up, now int64) {
 	}
 	for e := range q.all.after(0) {
 		if up[e.nextHop] {
-			q.bringForward(e, now)
+			n += q.bringForward(e, now)
 		}
 	}
+	return n
 }
 
-func (q *schedule) bringForward(e *entry, now int64) {
+// bringForward is 1 if that made a difference.
+func (q *schedule) bringForward(e *entry, now int64) int {
 	if e == nil || e.state != waiting || e.parked {
-		return // one that is parked is due, and waits for its turn
+		return 0 // one that is parked is due, and waits for its turn
 	}
-	if e.due > now {
-		e.due = now
-		q.place(e)
+	if e.due <= now {
+		return 0
 	}
+	e.due = now
+	q.place(e)
+	return 1
 }
 
 // rebuilt is when a message is due by what its log tells, as dispatch would say

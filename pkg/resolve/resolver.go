@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/miekg/dns"
+
+	"filbert/pkg/tally"
 )
 
 // Bounds of the work under way and of what is kept. Ours.
@@ -29,6 +31,8 @@ type Options struct {
 	MaxTTL      time.Duration    // longest that an answer is kept [1h]
 	NegativeTTL time.Duration    // longest that an absence is kept [5m]
 	Now         func() time.Time // [time.Now]
+	// Known and Asked count the answers from the cache, and the lookups.
+	Known, Asked *tally.Figure
 }
 
 func (o *Options) fill() {
@@ -105,6 +109,7 @@ func (r *Resolver) Forget() { r.cache.clear() }
 // else began, or from one of its own. Its error is of the caller's ctx alone.
 func (r *Resolver) lookup(ctx context.Context, q question) (*entry, error) {
 	if e, ok := r.cache.get(q, r.opts.Now()); ok {
+		r.opts.Known.Add(1)
 		return e, nil
 	}
 	f, err := r.join(q)
@@ -143,7 +148,9 @@ func (r *Resolver) fly(q question, f *flight) {
 	defer r.flying.Done()
 	ctx, cancel := context.WithTimeout(r.life, r.opts.Deadline)
 	defer cancel()
+	began := time.Now()
 	a := r.chain(ctx, q)
+	r.opts.Asked.Took(time.Since(began))
 	f.e = &entry{q: q, answer: a, expires: r.opts.Now().Add(r.keep(a))}
 	if r.life.Err() == nil {
 		r.cache.put(f.e)

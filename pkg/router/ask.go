@@ -103,6 +103,7 @@ func openTables(s *settings.Settings, w World, tell func(doing string, err error
 	}
 	return tables.OpenAll(s.Lookups, tables.World{
 		Now: w.Now, Passwd: w.Passwd,
+		Known: w.Figures.lookupsKnown, Asked: w.Figures.lookupsAsked, Spared: w.Figures.lookupsSpared,
 		Complain: func(name string, err error) { tell("reading lookup "+name, err) },
 	})
 }

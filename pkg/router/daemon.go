@@ -59,6 +59,7 @@ func (r *Router) Open(p *service.Process) error {
 	if w.Tell == nil {
 		w.Tell = func(doing string, err error) { p.Log.Emit(event.TroubleOf(0, doing, err)) }
 	}
+	w.Figures = newFigures(p.Tally)
 	w.UID, w.GID = uint32(os.Getuid()), uint32(os.Getgid())
 	if w.Addrs == nil {
 		var err error

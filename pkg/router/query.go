@@ -179,6 +179,7 @@ func (q *query) arrive(n *node, rt *routed) {
 // routeRemote routes each domain that leaves wait for, several at a time, and
 // fills them in. All leaves of a route share its list of hosts.
 func (q *query) routeRemote() {
+	q.count()
 	if len(q.remote) == 1 {
 		for k, at := range q.remote {
 			q.fill(at, q.routeCached(k, q.leaves[at[0]].Recipient.Address))

@@ -214,9 +214,10 @@ func (q *query) routeCached(k routeKey, a mailaddr.Address) *routed {
 	r := q.rules
 	now := r.world.Now()
 	if rt := r.cache.get(k, now); rt != nil {
+		r.world.Figures.known.Add(1)
 		return rt
 	}
-	rt := q.routeDomain(k.domain, a)
+	rt := q.makeRoute(k.domain, a)
 	keep := keepRoute
 	if rt.verdict.Class != 0 {
 		keep = keepFailure

@@ -34,6 +34,8 @@ type World struct {
 	Callouts *callout.Memory
 	// Agents do what this process can't: nil = those of the suite.
 	Agents Agents
+	// Figures count.
+	Figures Figures
 	// Tell reports what an administrator has to mend.
 	Tell func(doing string, err error)
 }
@@ -123,6 +125,7 @@ func (r *rules) openResolver() error {
 	r.resolver, err = resolve.New(resolve.Options{
 		Servers: servers, Timeout: d.Timeout.D(), Deadline: d.Deadline.D(), CacheSize: d.CacheSize,
 		MaxTTL: d.MaxTTL.D(), NegativeTTL: d.NegativeTTL.D(), Now: r.world.Now,
+		Known: r.world.Figures.dnsKnown, Asked: r.world.Figures.dnsAsked,
 	})
 	return err
 }

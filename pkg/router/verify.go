@@ -120,7 +120,7 @@ func (v *verifier) asks(l *proto.Leaf) bool {
 // leaf verifies one leaf. It is true when the leaf is good.
 func (v *verifier) leaf(ctx context.Context, l *proto.Leaf) bool {
 	q := callout.Question{Address: l.Recipient.Address, Transport: l.Transport, Servers: serversOf(l.Hosts)}
-	a, err := v.ask(ctx, l, q)
+	a, err := v.askCounted(ctx, l, q)
 	if err != nil {
 		a.Outcome = outcome.Defer(outcome.Busy, statusTimeout, "%v", err)
 	}

@@ -124,6 +124,8 @@ func (c *control) act(p *Process, call *ipc.Call) {
 		err = moveClock(p, call)
 	case proto.KindBoardQuery:
 		call.Reply(p.Board.Snapshot())
+	case proto.KindStatsQuery:
+		call.Reply(p.stats())
 	case proto.KindDrain:
 		var m proto.Drain
 		if err = call.Decode(&m); err == nil {

@@ -14,6 +14,7 @@ import (
 	"filbert/pkg/privsep"
 	"filbert/pkg/proto"
 	"filbert/pkg/settings"
+	"filbert/pkg/tally"
 )
 
 // Daemon is what a service package implements.
@@ -57,6 +58,7 @@ type Process struct {
 	Board *Scoreboard
 	// Clock tells the time by which mail is scheduled; nil is the machine's clock.
 	Clock *clock.Clock
+	Tally *tally.Set // what is counted
 
 	wiring   Wiring
 	settings atomic.Pointer[settings.Settings]
@@ -90,6 +92,7 @@ func New(w Wiring) *Process {
 		Log:      w.Log,
 		Board:    NewScoreboard(w.Clock.Now),
 		Clock:    w.Clock,
+		Tally:    new(tally.Set),
 		wiring:   w,
 		draining: make(chan struct{}),
 		stopping: make(chan struct{}),

@@ -27,6 +27,7 @@ type Client struct {
 	pool    *pool
 	router  inquiry.Caller // for the lookups of rewriting; nil: nobody to ask
 	board   *service.Scoreboard
+	figures figures
 	log     *event.Log
 	tickets tls.ClientSessionCache
 	roots   *x509.CertPool // who may vouch for servers
@@ -134,15 +135,18 @@ func (c *Client) session(ctx context.Context, t *target, want freshness, end tim
 		}
 	case s != nil:
 		s.end = end
+		c.figures.reused.Add(1)
 		if s.target.name != t.name {
 			s.target.name, s.label = t.name, t.label()
 		}
 		return s, true, nil
 	}
+	began := time.Now()
 	if s, f = c.open(ctx, t, end); f != nil {
 		c.pool.drop(t.key())
 		return nil, false, f
 	}
+	c.figures.opened.Took(time.Since(began))
 	if c.log.Debugging() {
 		c.log.Emit(event.NoteOf(0, "connected", untrusted.From(s.label+" "+s.tls)))
 	}

@@ -42,6 +42,7 @@ func (d *Daemon) Open(p *service.Process) error {
 	if d.client, err = NewClient(p.Settings(), p.Board, p.Log); err != nil {
 		return err
 	}
+	d.client.figures = newFigures(p.Tally)
 	d.client.router = p.Client(proto.Router, ipc.ClientOptions{})
 	p.OnReload(func(s *settings.Settings) {
 		if err := d.client.Configure(s); err != nil {

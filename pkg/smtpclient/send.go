@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strconv"
+	"time"
 
 	"filbert/pkg/message"
 	"filbert/pkg/outcome"
@@ -15,10 +16,14 @@ import (
 func (d *delivery) run(ctx context.Context, s *session, t *transaction) *failure {
 	s.row.Set("envelope", d.job.ID.String(), s.label)
 	src := source{content: &d.content, left: d.content.size}
+	d.client.figures.transactions.Add(1)
+	d.client.figures.recipients.Add(len(t.rcpts))
 	for {
 		var act action
 		var f *failure
+		began := time.Now()
 		s.out, act = t.next(s.out[:0])
+		due := len(t.queue)
 		switch act {
 		case actDone:
 			return nil
@@ -37,6 +42,10 @@ func (d *delivery) run(ctx context.Context, s *session, t *transaction) *failure
 		}
 		if f == nil {
 			f = s.listen(t)
+			if act == actSend {
+				d.client.figures.commands.Add(due)
+				d.client.figures.turns.Took(time.Since(began))
+			}
 		}
 		if f != nil {
 			s.dead = true

@@ -29,6 +29,7 @@ func New() service.Daemon { return new(daemon) }
 func (d *daemon) Open(p *service.Process) error {
 	d.server = newServer(p.Context(), nil, p.Log, p.Board)
 	d.server.clock = p.Clock
+	d.server.figures = figures{clients: p.Tally.Figure(proto.FigureClients), messages: p.Tally.Figure(proto.FigureClientMessages)}
 	for _, l := range p.Listeners() {
 		if l.Kind != proto.ListenSMTP {
 			return fmt.Errorf("listener %s: not of a kind that smtpd serves", l.Name)

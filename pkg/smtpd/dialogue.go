@@ -319,6 +319,7 @@ func (d *dialogue) close() {
 	d.leash.conn.Close()
 	d.ledger.leave(d)
 	d.row.End()
+	d.srv.figures.count(d.session.messages)
 	d.report()
 }
 

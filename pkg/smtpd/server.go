@@ -37,6 +37,7 @@ type server struct {
 	qmgr    caller // nil in tests without ETRN
 	log     *event.Log
 	board   *service.Scoreboard
+	figures figures
 	now     func() time.Time // for deadlines
 	clock   *clock.Clock     // for orders
 	grace   time.Duration    // drainGrace, but for tests

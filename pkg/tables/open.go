@@ -10,6 +10,7 @@ import (
 	"filbert/pkg/lookup"
 	"filbert/pkg/pattern"
 	"filbert/pkg/settings"
+	"filbert/pkg/tally"
 )
 
 // The defaults of the settings.
@@ -24,6 +25,9 @@ type World struct {
 	Passwd string // the password file; "" = /etc/passwd
 	// Complain is told of a file that can't be taken; nil: nobody is.
 	Complain func(name string, err error)
+	// Known, Asked and Spared count the answers of servers that are known, the
+	// questions to them, and those that were not asked as the server had just failed.
+	Known, Asked, Spared *tally.Figure
 }
 
 // Open opens one lookup.
@@ -62,6 +66,7 @@ func openGuard(name string, set settings.Lookup, world World) (*guard, error) {
 			timeout:  orElse(time.Duration(set.Timeout), defaultTimeout),
 			cacheFor: time.Duration(settings.Or(set.CacheFor, settings.Duration(defaultCacheFor))),
 			now:      world.Now,
+			known:    world.Known, asked: world.Asked, spared: world.Spared,
 		})
 	case set.Type == "passwd":
 		// The names of accounts are as they are written; the table itself tries lower case.

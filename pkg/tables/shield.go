@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"filbert/pkg/lookup"
+	"filbert/pkg/tally"
 )
 
 // Times of the shield. Ours.
@@ -28,6 +29,8 @@ type shieldSettings struct {
 	timeout  time.Duration // of one question
 	cacheFor time.Duration // 0 = each question is asked, except for what is being asked at the time
 	now      func() time.Time
+
+	known, asked, spared *tally.Figure
 }
 
 // shield stands between those who ask and a server.
@@ -62,6 +65,7 @@ func (s *shield) find(ctx context.Context, key string) (lookup.Answer, error) {
 	now := s.set.now()
 	if a, ok := s.cache.get(key, now); ok {
 		s.mu.Unlock()
+		s.set.known.Add(1)
 		return a, nil
 	}
 	q, asked := s.flying[key]
@@ -73,6 +77,7 @@ func (s *shield) find(ctx context.Context, key string) (lookup.Answer, error) {
 	case s.failed != nil && now.Before(s.until):
 		err := s.failed
 		s.mu.Unlock()
+		s.set.spared.Add(1)
 		return lookup.Answer{}, fmt.Errorf("not asked, because it failed a moment ago: %w", err)
 	default:
 		q = &question{done: make(chan struct{})}
@@ -98,6 +103,7 @@ func (s *shield) ask(ctx context.Context, key string, q *question, era int) {
 	defer cancel()
 	began := s.set.now()
 	q.answer, q.err = checked(s.table.Find(ctx, key))
+	s.set.asked.Took(s.set.now().Sub(began))
 	if q.err != nil {
 		q.answer = lookup.Answer{}
 	}

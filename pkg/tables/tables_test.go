@@ -17,6 +17,7 @@ import (
 
 	"filbert/pkg/lookup"
 	"filbert/pkg/settings"
+	"filbert/pkg/tally"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -55,7 +56,8 @@ func fails(err error) func(context.Context, string) (lookup.Answer, error) {
 }
 
 func shielded(s *server, cacheFor time.Duration) *shield {
-	return newShield(s, shieldSettings{timeout: 5 * time.Second, cacheFor: cacheFor, now: time.Now})
+	return newShield(s, shieldSettings{timeout: 5 * time.Second, cacheFor: cacheFor, now: time.Now,
+		known: new(tally.Figure), asked: new(tally.Figure), spared: new(tally.Figure)})
 }
 
 func TestAnswersAreUsedAgainForATime(t *testing.T) {

@@ -21,7 +21,7 @@ const module = "filbert/"
 // layers, lowest first. A package imports only from its own layer or below;
 // services (the last) never import each other.
 var layers = [][]string{
-	{"durable", "wire", "privsep", "durable/crashfs", "clock"},
+	{"durable", "wire", "privsep", "durable/crashfs", "clock", "tally"},
 	{"untrusted", "queueid", "mailaddr", "smtp", "message", "envelope", "outcome", "pattern", "argv", "oldaddr"},
 	{"rewrite", "route", "dsn", "retry", "pace", "turns", "settings"},
 	{"journal", "spool", "ledger", "config", "resolve", "resolve/resolvetest", "lookup", "lookup/link", "event", "aliases", "cdb", "sqltable", "ldaptable", "redistable", "socketmap", "callout", "history"},
