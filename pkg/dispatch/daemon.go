@@ -59,6 +59,7 @@ type Dispatcher struct {
 
 	rules    atomic.Pointer[retry.Rules]
 	failings *failings
+	quirks   *quirks
 	dice     func() float64
 
 	settled atomic.Bool // the marks of earlier runs are on disk
@@ -88,6 +89,7 @@ func New() *Dispatcher {
 		after:      time.After,
 		dice:       rand.Float64,
 		failings:   newFailings(),
+		quirks:     newQuirks(),
 		patience:   roomPatience,
 		work:       context.Background(),
 		feed:       make(chan struct{}, 1),
@@ -168,7 +170,7 @@ func (d *Dispatcher) Serve(ctx context.Context, p *service.Process) error {
 	loops.Go(func() { d.feeder(d.work) })
 	loops.Go(func() { d.walker(d.work) })
 	loops.Go(func() { d.reaper(d.work) })
-	memory := rememberer{d: d, memory: p.Client(proto.MTADB, ipc.ClientOptions{})}
+	memory := rememberer{d: d, memory: p.Client(proto.MTADB, ipc.ClientOptions{Stay: ipc.Always, OnNotice: d.fromMemory})}
 	loops.Go(func() { memory.run(d.work) })
 	d.kickFeeder()
 	// A connection of cleanup's means that one of us has just started, or lost

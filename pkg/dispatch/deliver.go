@@ -139,6 +139,7 @@ func (d *Dispatcher) deliverRemote(ctx context.Context, f *flight, j *job) {
 		Body: f.env.Body, UTF8: f.env.UTF8,
 		Has8Bit: f.env.Has8Bit, LongLine: f.env.LongLine, Edit: first.Edit, Credentials: first.Credentials,
 		Priority: f.env.Priority, By: f.env.DeliverBy, Content: f.content,
+		Hints: d.hints(first, j.transport, hosts),
 	}
 	if !j.list { // RFC 3461, section 5.2.7.3
 		req.Return, req.EnvID = f.env.Return, f.env.EnvID
@@ -158,6 +159,7 @@ func (d *Dispatcher) deliverRemote(ctx context.Context, f *flight, j *job) {
 	}
 	d.learnPace(f, j, &done, began)
 	d.learnHosts(f, j, done.Tried)
+	d.learnQuirks(f, j, done.Tried)
 	for n, i := range j.leaves {
 		f.outcomes[i] = done.Outcomes[n]
 		f.outcomes[i].Transport = j.transport

@@ -31,8 +31,10 @@ type rememberer struct {
 }
 
 func (r *rememberer) run(ctx context.Context) {
-	if r.recall(ctx, proto.MemoryHost) == nil {
-		_ = r.recall(ctx, proto.MemoryAddress) // told, and learned again
+	for _, kind := range []proto.MemoryKind{proto.MemoryHost, proto.MemoryAddress, proto.MemoryQuirk} {
+		if r.recall(ctx, kind) != nil {
+			break // told, and learned again
+		}
 	}
 	for {
 		pause := rememberEvery
@@ -71,10 +73,13 @@ func (r *rememberer) recall(ctx context.Context, of proto.MemoryKind) error {
 		}
 		for i := range page.Records {
 			rec := &page.Records[i]
+			if after = rec.Key; rec.Kind == proto.MemoryQuirk {
+				r.d.quirks.recalled(rec.Key, rec.Value)
+				continue
+			}
 			if st := unmarshalFailing(failKey{rec.Kind, rec.Key}, rec.Value); st != nil {
 				r.d.failings.recalled(st)
 			}
-			after = rec.Key
 		}
 		if !page.More || len(page.Records) == 0 {
 			return nil
@@ -85,6 +90,8 @@ func (r *rememberer) recall(ctx context.Context, of proto.MemoryKind) error {
 func (r *rememberer) flush(ctx context.Context) {
 	for {
 		keep, forget := r.d.failings.takeDirty(rememberBatch)
+		facts := r.d.quirks.takeDirty(rememberBatch)
+		keep = append(keep, facts...)
 		if len(keep)+len(forget) == 0 {
 			return
 		}
@@ -96,7 +103,8 @@ func (r *rememberer) flush(ctx context.Context) {
 			err = r.forget(ctx, forget)
 		}
 		if r.told(err, "memory.remember") != nil {
-			r.d.failings.giveDirty(keep, forget)
+			r.d.failings.giveDirty(keep[:len(keep)-len(facts)], forget)
+			r.d.quirks.giveDirty(facts)
 			return
 		}
 	}

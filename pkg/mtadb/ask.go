@@ -302,6 +302,26 @@ func (m *Memory) postForget(w http.ResponseWriter, r *http.Request) {
 		admin.Fail(w, http.StatusInternalServerError, err.Error(), "")
 		return
 	}
+	m.tellForgot(&proto.Forgot{Of: kind, Key: req.Key, Prefix: req.Prefix})
 	m.log.Emit(event.State{Now: "forgot", Why: fmt.Sprintf("%d of kind %s, key %q, by order of uid %d", n, kind, req.Key, admin.Peer(r).UID)})
 	admin.Answer(w, http.StatusOK, &proto.MemoryForgotten{Count: n})
+}
+
+// tellForgot tells dispatch, which knows by itself what it has had kept here. It is
+// told whether or not there was a record: there may be one on its way.
+func (m *Memory) tellForgot(notice *proto.Forgot) {
+	server := m.server.Load()
+	if server == nil {
+		return
+	}
+	for _, c := range server.Conns() {
+		if c.Caller() != string(proto.Dispatch) {
+			continue
+		}
+		select {
+		case <-c.Ready():
+			_ = c.Notify(notice) // one that has gone asks again at its start
+		default: // it has only just come
+		}
+	}
 }

@@ -53,6 +53,7 @@ type Memory struct {
 
 	opened chan struct{} // closed when the database is open
 	store  atomic.Pointer[store]
+	server atomic.Pointer[ipc.Server]
 	mu     sync.Mutex
 	closed string // why the database is not open, for callers
 	full   bool
@@ -146,6 +147,7 @@ func (m *Memory) Serve(ctx context.Context, p *service.Process) error {
 	defer stop()
 	m.wg.Go(func() { m.keepOpen(work) })
 	server := p.Accept(ipc.Spawn(m.handle), ipc.ServerOptions{Credits: credits})
+	m.server.Store(server)
 	for _, l := range p.Listeners() {
 		m.wg.Go(func() {
 			var err error

@@ -50,6 +50,7 @@ const (
 	KindRecalled    = 183
 	KindForget      = 184
 	KindForgotten   = 185
+	KindForgot      = 186 // notice
 	KindTurn        = 190
 	KindTurned      = 191
 )

@@ -15,6 +15,9 @@ import "filbert/pkg/wire"
 //	1. C: Forget      records by kind and key
 //	2. S: Forgotten   how many there were
 //
+//	   S: Forgot      notice, to dispatch: an administrator had these forgotten, and
+//	                  what it knows of them itself has to go, too
+//
 // Nothing here is needed to deliver a message: while mtadb is away, its callers go
 // on with what they have in memory. A power cut may lose the last seconds. Who may
 // call: dispatch, router, master; each may write its own kinds alone (MayKeep).
@@ -228,3 +231,15 @@ func (m *Forgotten) EncodeTo(e *wire.Encoder) { e.U32(m.Count) }
 
 // DecodeFrom reads it.
 func (m *Forgotten) DecodeFrom(d *wire.Decoder) { m.Count = d.U32() }
+
+// Forgot tells what an administrator had forgotten.
+type Forgot Forget
+
+// Kind is KindForgot.
+func (*Forgot) Kind() uint16 { return KindForgot }
+
+// EncodeTo appends the message.
+func (m *Forgot) EncodeTo(e *wire.Encoder) { (*Forget)(m).EncodeTo(e) }
+
+// DecodeFrom reads it.
+func (m *Forgot) DecodeFrom(d *wire.Decoder) { (*Forget)(m).DecodeFrom(d) }

@@ -7,6 +7,7 @@ import (
 	"filbert/pkg/mailaddr"
 	"filbert/pkg/outcome"
 	"filbert/pkg/queueid"
+	"filbert/pkg/quirk"
 	"filbert/pkg/untrusted"
 	"filbert/pkg/wire"
 )
@@ -14,9 +15,10 @@ import (
 // The arrow to other machines: dispatch -> smtp-client.
 //
 //	1. C: RemoteJob    one message for some recipients of one next hop
-//	                   (content inline, or a read-only descriptor)
+//	                   (content inline, or a read-only descriptor), and what
+//	                   follows from what is known of its hosts
 //	2. S: RemoteDone   one outcome for each recipient, in order, and what
-//	                   each server did that was tried
+//	                   each server did that was tried, and showed of itself
 //
 // Who may call: dispatch. smtp-client keeps connections between jobs, keyed by
 // transport, address, port and TLS policy.
@@ -42,6 +44,7 @@ type RemoteJob struct {
 	Priority int8
 	By       envelope.DeliverBy
 	Content  Content
+	Hints    []Hint // of those hosts of which something is known
 }
 
 // Kind is KindRemoteJob.
@@ -68,6 +71,7 @@ func (m *RemoteJob) EncodeTo(e *wire.Encoder) {
 	m.Credentials.encodeTo(e)
 	(&envelope.Wishes{Priority: m.Priority, DeliverBy: m.By}).EncodeTo(e)
 	m.Content.EncodeTo(e)
+	encodeHints(e, m.Hints)
 }
 
 // DecodeFrom reads it.
@@ -93,6 +97,7 @@ func (m *RemoteJob) DecodeFrom(d *wire.Decoder) {
 	wishes.DecodeFrom(d)
 	m.Priority, m.By = wishes.Priority, wishes.DeliverBy
 	m.Content.DecodeFrom(d)
+	m.Hints = decodeHints(d)
 }
 
 // RemoteDone has one outcome for each recipient of the job, in its order.
@@ -110,6 +115,9 @@ type HostTried struct {
 	// Failure is why no message could be given to it; Class 0: it was ready for one,
 	// whatever it then said of sender, recipients and content.
 	Failure outcome.Outcome
+	// Seen is what the server showed of itself; nil: nothing, as on a connection that was
+	// kept and has been told of.
+	Seen *quirk.Seen
 }
 
 // Ready tells whether the server could be used.
@@ -141,6 +149,7 @@ func (h *HostTried) encodeTo(e *wire.Encoder) {
 	if !h.Ready() {
 		h.Failure.EncodeTo(e)
 	}
+	encodeSeen(e, h.Seen)
 }
 
 func (h *HostTried) decodeFrom(d *wire.Decoder) {
@@ -151,6 +160,7 @@ func (h *HostTried) decodeFrom(d *wire.Decoder) {
 	if !d.Bool() {
 		h.Failure.DecodeFrom(d)
 	}
+	h.Seen = decodeSeen(d)
 }
 
 // DecodeFrom reads it.

@@ -99,6 +99,7 @@ func (c *Client) Deliver(ctx context.Context, job *proto.RemoteJob, files []*os.
 		d.site = outcome.Defer(outcome.Internal, statusOf(outcome.Internal), "%v", err)
 		return proto.RemoteDone{Outcomes: d.finish()}
 	}
+	d.advise(targets)
 	c.preferIdle(job.Hosts, targets)
 	for i := range targets {
 		if d.left() == 0 || d.stop {
@@ -139,6 +140,7 @@ func (c *Client) session(ctx context.Context, t *target, want freshness, end tim
 		if s.target.name != t.name {
 			s.target.name, s.label = t.name, t.label()
 		}
+		s.target.advice = t.advice
 		return s, true, nil
 	}
 	began := time.Now()

@@ -2,6 +2,7 @@ package smtpclient
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"time"
@@ -122,7 +123,7 @@ func (d *delivery) try(ctx context.Context, t *target) {
 			return
 		}
 		s, kept, f := d.client.session(ctx, t, want, d.end)
-		d.tell(t, f)
+		d.tell(t, s, f)
 		if f != nil {
 			d.note(t, f)
 			d.fail(f)
@@ -131,9 +132,14 @@ func (d *delivery) try(ctx context.Context, t *target) {
 		most := d.most
 		acknowledged, f := d.converse(ctx, s)
 		died := f != nil && s.dead
+		s.seen = nil // it was told
 		d.client.pool.give(s)
 		if f != nil {
 			d.note(t, f)
+			if errors.Is(f, errHELOAlone) {
+				t.advice.HELO = false
+				continue
+			}
 		}
 		stale := died && kept && !acknowledged && want == anySession
 		if !stale && d.most == most {
@@ -145,9 +151,12 @@ func (d *delivery) try(ctx context.Context, t *target) {
 
 // tell keeps whether a server could be used, for those who come after. What stood
 // in the way on our side says nothing of it.
-func (d *delivery) tell(t *target, f *failure) {
+func (d *delivery) tell(t *target, s *session, f *failure) {
 	h := proto.HostTried{Addr: t.addr, Name: t.name}
-	if f != nil {
+	if f == nil {
+		h.Seen = s.seen
+	} else {
+		h.Seen = f.seen
 		if h.Failure = f.out; f.out.Class != outcome.Deferred || f.out.Kind == outcome.Busy || f.out.Kind == outcome.Internal {
 			return
 		}
@@ -187,6 +196,10 @@ func (d *delivery) converse(ctx context.Context, s *session) (acknowledged bool,
 	defer s.cutOff(ctx)()
 	d.traits.host = s.label
 	p, why := fit(d.job, &s.caps, d.traits)
+	if f := s.enough(&p, why); f != nil {
+		return false, f
+	}
+	p.pipeline = p.pipeline && !s.target.advice.OneByOne
 	if why == nil && p.convert {
 		why = d.convert()
 	}
@@ -200,7 +213,11 @@ func (d *delivery) converse(ctx context.Context, s *session) (acknowledged bool,
 			return true, nil
 		}
 		f = d.run(ctx, s, t)
+		d.sawTooMany(t)
 		d.collect(s, t)
+		if t.over {
+			d.sawOutOfStep(s, &t.site)
+		}
 		switch {
 		case f != nil:
 			return t.mailOK, f
@@ -234,7 +251,7 @@ func (d *delivery) begin(s *session, p plan) *transaction {
 	t := &s.tx
 	*t = transaction{plan: p, reset: s.reset, rcpts: t.rcpts[:0], queue: t.queue[:0]}
 	most := s.target.route.conf.MaxRecipients
-	for _, n := range []int{s.caps.LimitsRcpts, s.most, d.most} {
+	for _, n := range []int{s.caps.LimitsRcpts, s.target.advice.MaxRecipients, s.most, d.most} {
 		if n > 0 {
 			most = min(most, n)
 		}

@@ -8,6 +8,7 @@ import (
 	"syscall"
 
 	"filbert/pkg/outcome"
+	"filbert/pkg/quirk"
 	"filbert/pkg/smtp"
 )
 
@@ -21,6 +22,7 @@ var errEarly = fmt.Errorf("%w: octets before they were due", smtp.ErrProtocol)
 type failure struct {
 	out   outcome.Outcome
 	cause error
+	seen  *quirk.Seen // what the server has shown all the same; nil: nothing
 }
 
 // Error names what was being done.

@@ -10,7 +10,9 @@ import (
 	"time"
 
 	"filbert/pkg/outcome"
+	"filbert/pkg/quirk"
 	"filbert/pkg/smtp"
+	"filbert/pkg/untrusted"
 )
 
 // errHandshake is wrapped by the failures after which a connection in clear is
@@ -39,24 +41,24 @@ func dial(ctx context.Context, t *target) (net.Conn, error) {
 // how says what an earlier connection of this attempt has taught.
 type how struct {
 	inClear  bool // TLS does not work
-	heloOnly bool // EHLO makes it hang up
+	heloOnly bool // EHLO makes it hang up, or is known not to work
+	short    bool // heloOnly is what is remembered
+	ehlo     quirk.Mark
+	seen     *quirk.Seen // by all connections
 }
 
 // open makes a session: connection, greeting, EHLO, STARTTLS. Where TLS or
 // EHLO cannot be had, a fresh connection without is tried, as mail in clear is
 // better than none while nobody has asked for more.
 func (c *Client) open(ctx context.Context, t *target, end time.Time) (*session, *failure) {
-	var w how
+	w := how{heloOnly: t.advice.HELO, short: t.advice.HELO, seen: new(quirk.Seen)}
 	for {
 		s, f := c.openOnce(ctx, t, end, w)
-		switch {
-		case f == nil:
+		if f == nil {
 			return s, nil
-		case !w.inClear && errors.Is(f, errHandshake) && t.clearWillDo():
-			w.inClear = true
-		case !w.heloOnly && errors.Is(f, errNoEHLO):
-			w.heloOnly = true
-		default:
+		}
+		if !w.again(t, f) {
+			f.seen = w.seen
 			return nil, f
 		}
 	}
@@ -66,12 +68,15 @@ func (c *Client) openOnce(ctx context.Context, t *target, end time.Time, w how) 
 	row := c.board.Start()
 	label := t.label()
 	row.Set("connecting", "", label)
+	began := time.Now()
 	conn, err := c.dial(ctx, t)
 	if err != nil {
 		row.End()
 		return nil, connectionFailure(t, err, connecting)
 	}
-	s := &session{target: *t, key: t.key(), link: newLink(conn), row: row, label: label, opened: time.Now()}
+	s := &session{target: *t, key: t.key(), link: newLink(conn), row: row, label: label, opened: time.Now(), seen: w.seen, short: w.short}
+	s.asked = s.opened
+	w.seen.Times.Took(quirk.Connect, s.opened.Sub(began))
 	row.Set("greeting", "", "")
 	s.conn, s.end = s.link, end
 	defer s.cutOff(ctx)()
@@ -139,11 +144,15 @@ func (s *session) hello(w how) *failure {
 	case w.heloOnly:
 		verb = "HELO "
 	}
+	failed := w.ehlo // of EHLO
 	for {
 		r, f := s.ask(verb+s.target.route.helo+"\r\n", stepHello)
 		if f != nil {
 			if verb == "EHLO " && f.out.Kind == outcome.LostConnection {
 				f.cause = fmt.Errorf("%w: %w", errNoEHLO, f.cause)
+			}
+			if w.short {
+				f.cause = fmt.Errorf("%w: %w", errShort, f.cause)
 			}
 			return f
 		}
@@ -151,14 +160,22 @@ func (s *session) hello(w how) *failure {
 		switch {
 		case v.granted:
 			s.caps = smtp.Capabilities{}
-			if verb != "HELO " {
+			if verb == "HELO " {
+				s.sawHELO(failed)
+			} else {
 				s.caps = smtp.ParseCapabilities(r)
+				s.saw(r)
 			}
 			return s.checkLoop(r)
 		case verb == "EHLO " && r.Permanent() && !v.over:
 			verb = "HELO "
+			failed = quirk.Mark{How: quirk.HowRefused, Code: r.Code, Text: r.Text}
 		default:
-			return s.refused(v)
+			f := s.refused(v)
+			if w.short {
+				f.cause = fmt.Errorf("%w: %w", errShort, f.cause)
+			}
+			return f
 		}
 	}
 }
@@ -220,10 +237,16 @@ func (s *session) handshake(c *Client) *failure {
 	// One word, as in the log: TLSv1.3.
 	s.conn, s.tls = t, strings.Replace(tls.VersionName(t.ConnectionState().Version), " ", "v", 1)
 	s.verified = s.key.tls == verified
+	if s.seen != nil {
+		s.seen.Secured, s.seen.TLS = true, quirk.Mark{}
+	}
 	return nil
 }
 
 func (s *session) noTLS(err error) *failure {
+	if s.seen != nil {
+		s.seen.TLS = quirk.Mark{How: quirk.HowBroken, Text: untrusted.From(err.Error())}
+	}
 	f := s.unsafe(err.Error())
 	if s.key.tls != verified {
 		f.out = outcome.Defer(outcome.TLS, statusOf(outcome.TLS), "%s: TLS handshake: %v", s.target.label(), err)

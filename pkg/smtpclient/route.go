@@ -8,6 +8,7 @@ import (
 
 	"filbert/pkg/message"
 	"filbert/pkg/proto"
+	"filbert/pkg/quirk"
 	"filbert/pkg/rewrite"
 	"filbert/pkg/settings"
 )
@@ -73,6 +74,7 @@ type target struct {
 	addr   netip.AddrPort
 	socket string
 	login  loginID
+	advice quirk.Advice // what follows from what is known of it
 }
 
 // key is what makes two connections interchangeable. The route stands for

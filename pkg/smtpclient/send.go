@@ -60,6 +60,7 @@ func (s *session) listen(t *transaction) *failure {
 	for what, ok := t.owed(); ok; what, ok = t.owed() {
 		if what == stepEnd {
 			s.row.Set("waiting", "", "")
+			s.awaits()
 		}
 		r, f := s.hear(what)
 		if f != nil {

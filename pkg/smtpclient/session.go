@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"filbert/pkg/outcome"
+	"filbert/pkg/quirk"
 	"filbert/pkg/service"
 	"filbert/pkg/smtp"
 	"filbert/pkg/untrusted"
@@ -32,6 +33,10 @@ type session struct {
 	reset    bool // the last one was left open
 	dead     bool // of no further use
 	most     int  // recipients the server was seen to take at once; 0: no limit seen
+	short    bool // greeted with HELO because of what is remembered
+
+	seen  *quirk.Seen // what the server shows, until somebody was told of it; else nil
+	asked time.Time   // the last command went out, where that is of interest
 
 	out   []byte      // commands on their way
 	tx    transaction // the present one; its slices are used again
@@ -47,6 +52,7 @@ func (s *session) say(b []byte, timeout time.Duration, doing step) *failure {
 	if err != nil {
 		return s.failed(err, "sending "+doing.String())
 	}
+	s.awaits()
 	return nil
 }
 
@@ -56,6 +62,7 @@ func (s *session) hear(what step) (smtp.ServerReply, *failure) {
 	if err != nil {
 		return r, s.failed(err, "waiting for the reply to "+what.String())
 	}
+	s.took(what)
 	return r, nil
 }
 

@@ -23,7 +23,7 @@ const module = "filbert/"
 var layers = [][]string{
 	{"durable", "wire", "privsep", "durable/crashfs", "clock", "tally"},
 	{"untrusted", "queueid", "mailaddr", "smtp", "message", "envelope", "outcome", "pattern", "argv", "oldaddr"},
-	{"rewrite", "route", "dsn", "retry", "pace", "turns", "settings"},
+	{"rewrite", "route", "dsn", "retry", "quirk", "pace", "turns", "settings"},
 	{"journal", "spool", "ledger", "config", "resolve", "resolve/resolvetest", "lookup", "lookup/link", "event", "aliases", "cdb", "sqltable", "ldaptable", "redistable", "socketmap", "callout", "history"},
 	{"tables"},
 	{"proto", "standing"},
@@ -316,6 +316,7 @@ var encoders = []string{
 	"pkg/untrusted", "pkg/envelope", "pkg/outcome", "pkg/spool", "pkg/mailaddr", "pkg/queueid", "pkg/smtp", "pkg/proto",
 	"pkg/smtpclient/commands.go", // into xtext
 	"pkg/smtpclient/open.go",     // compared with our own name
+	"pkg/smtpclient/observe.go",  // keywords, each letter looked at
 	"pkg/smtpclient/sasl.go",     // out of base64; compared with our own password
 	"pkg/router/forwardfile.go",  // taken apart by pkg/aliases
 	"pkg/router/consult.go",      // a verb and addresses; what people see of it is converted
@@ -323,6 +324,7 @@ var encoders = []string{
 	"pkg/pickup/dialogue.go",     // qualified, then parsed
 	"pkg/pickup/drain.go",        // into the envelope of a Submission
 	"pkg/retry/record.go",        // a record of mtadb
+	"pkg/quirk/seen.go",          // likewise
 }
 
 // TestUntrustedTextLeavesByItsConversions: P16.1. Text of a peer reaches a log
