@@ -167,11 +167,12 @@ func (d *Dispatcher) Serve(ctx context.Context, p *service.Process) error {
 	d.work, stop = context.WithCancel(ctx)
 	defer stop()
 	var loops sync.WaitGroup
+	memory := rememberer{d: d, memory: p.Client(proto.MTADB, ipc.ClientOptions{Stay: ipc.Always, OnNotice: d.fromMemory}), asked: make(chan struct{})}
+	loops.Go(func() { memory.run(d.work) })
+	memory.awaitAnswer(d.work)
 	loops.Go(func() { d.feeder(d.work) })
 	loops.Go(func() { d.walker(d.work) })
 	loops.Go(func() { d.reaper(d.work) })
-	memory := rememberer{d: d, memory: p.Client(proto.MTADB, ipc.ClientOptions{Stay: ipc.Always, OnNotice: d.fromMemory})}
-	loops.Go(func() { memory.run(d.work) })
 	d.kickFeeder()
 	// A connection of cleanup's means that one of us has just started, or lost
 	// the other: look for what was not handed over. proto.Rescan, the only

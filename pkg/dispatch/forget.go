@@ -20,21 +20,21 @@ func (d *Dispatcher) fromMemory(kind uint16, payload []byte) {
 	if m.DecodeFrom(dec); dec.Finish() != nil {
 		return
 	}
-	// Not on the connection's own loop: there may be many.
-	d.wg.Go(func() { d.forget(&m) })
-}
-
-// forget drops what is known. Mail that waits for a failed host or address is released:
-// nothing is known against them any more.
-func (d *Dispatcher) forget(m *proto.Forgot) {
-	is := func(key string) bool { return key == m.Key || m.Prefix && strings.HasPrefix(key, m.Key) }
 	switch m.Of {
 	case proto.MemoryQuirk:
-		d.quirks.forget(is)
+		d.quirks.forget(&m)
 	case proto.MemoryHost, proto.MemoryAddress:
-		for _, k := range d.failings.keys(m.Of, is) {
-			d.succeeded(k, queueid.ID(0))
-		}
+		// Not on the connection's own loop: there may be many.
+		d.wg.Go(func() { d.forgetFailings(&m) })
+	}
+}
+
+// forgetFailings drops hosts and addresses that failed, and releases the mail that waits
+// for them: nothing is known against them any more.
+func (d *Dispatcher) forgetFailings(m *proto.Forgot) {
+	is := func(key string) bool { return key == m.Key || m.Prefix && strings.HasPrefix(key, m.Key) }
+	for _, k := range d.failings.keys(m.Of, is) {
+		d.succeeded(k, queueid.ID(0))
 	}
 }
 

@@ -129,26 +129,32 @@ func (q *quirks) getLocked(s server) *known {
 func (q *quirks) putLocked(k *known) {
 	q.byServer[k.server] = q.order.PushFront(k)
 	for len(q.byServer) > maxQuirks {
-		last := q.order.Back()
-		s := last.Value.(*known).server
-		delete(q.byServer, s)
-		delete(q.dirty, s)
-		q.order.Remove(last)
+		q.dropLocked(q.order.Back().Value.(*known).server)
 	}
 	q.some.Store(true)
 }
 
-// forget drops those whose keys are, or begin with, a text. What mtadb has of them it drops
-// itself.
-func (q *quirks) forget(is func(key string) bool) {
+// forget drops the one of a key, or those whose keys begin so. What mtadb has of them it
+// drops itself.
+func (q *quirks) forget(m *proto.Forgot) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	for s, e := range q.byServer {
-		if is(s.key()) {
-			q.order.Remove(e)
-			delete(q.byServer, s)
-			delete(q.dirty, s)
+	if s, ok := serverNamed(m.Key); ok && !m.Prefix {
+		q.dropLocked(s)
+		return
+	}
+	for s := range q.byServer {
+		if m.Prefix && strings.HasPrefix(s.key(), m.Key) {
+			q.dropLocked(s)
 		}
+	}
+}
+
+func (q *quirks) dropLocked(s server) {
+	if e := q.byServer[s]; e != nil {
+		q.order.Remove(e)
+		delete(q.byServer, s)
+		delete(q.dirty, s)
 	}
 }
 

@@ -27,15 +27,34 @@ const (
 type rememberer struct {
 	d      *Dispatcher
 	memory caller
-	away   bool // it was told
+	away   bool          // it was told
+	asked  chan struct{} // closed when it has answered for the first time, or could not
+	unread []proto.MemoryKind
+}
+
+// recallPatience is how long a start waits for what an earlier run knew: so much is a
+// moment's wait worth, and no more, as mail flows without it.
+const recallPatience = 2 * time.Second
+
+func (r *rememberer) awaitAnswer(ctx context.Context) {
+	select {
+	case <-r.asked:
+	case <-ctx.Done():
+	case <-time.After(recallPatience):
+	}
+}
+
+// recallUnread asks for what was not yet answered.
+func (r *rememberer) recallUnread(ctx context.Context) {
+	for len(r.unread) > 0 && r.recall(ctx, r.unread[0]) == nil {
+		r.unread = r.unread[1:]
+	}
 }
 
 func (r *rememberer) run(ctx context.Context) {
-	for _, kind := range []proto.MemoryKind{proto.MemoryHost, proto.MemoryAddress, proto.MemoryQuirk} {
-		if r.recall(ctx, kind) != nil {
-			break // told, and learned again
-		}
-	}
+	r.unread = []proto.MemoryKind{proto.MemoryHost, proto.MemoryAddress, proto.MemoryQuirk}
+	r.recallUnread(ctx)
+	close(r.asked)
 	for {
 		pause := rememberEvery
 		if r.away {
@@ -50,6 +69,7 @@ func (r *rememberer) run(ctx context.Context) {
 			return
 		case <-time.After(pause):
 		}
+		r.recallUnread(ctx)
 		r.flush(ctx)
 	}
 }

@@ -5,10 +5,12 @@ import (
 	"net"
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"filbert/pkg/proto"
+	"filbert/pkg/quirk"
 	"filbert/pkg/retry"
 	"filbert/pkg/settings"
 )
@@ -86,6 +88,7 @@ func (a *app) known(l *proto.ExplainLeaf) {
 	}
 	now := a.now()
 	for _, h := range l.Hosts {
+		l.Advice = append(l.Advice, a.advice(cl, h, now)...)
 		key := memoryKey(h, l.Login)
 		var page proto.MemoryPage
 		v := url.Values{"kind": {proto.MemoryHost.String()}, "prefix": {key}, "limit": {"10"}}
@@ -103,6 +106,22 @@ func (a *app) known(l *proto.ExplainLeaf) {
 			})
 		}
 	}
+}
+
+// advice is what follows from what a server was seen to do, as lines.
+func (a *app) advice(cl *client, host string, now time.Time) (lines []string) {
+	key := memoryKey(host, "")
+	var page proto.MemoryPage
+	v := url.Values{"kind": {proto.MemoryQuirk.String()}, "prefix": {key}, "limit": {"1"}}
+	if cl.get(a.ctx, "/v1/memory?"+v.Encode(), &page) != nil || len(page.Records) == 0 || page.Records[0].Key != key {
+		return nil
+	}
+	if f, ok := quirk.Unmarshal(page.Records[0].Value); ok {
+		for _, c := range f.Conclusions(now) {
+			lines = append(lines, host+" "+c.String())
+		}
+	}
+	return lines
 }
 
 // memoryKey is by what a host is remembered: "address:port", of one that is
@@ -206,7 +225,7 @@ func leafMore(l *proto.ExplainLeaf) []string {
 	for _, k := range l.Known {
 		lines = append(lines, k.Host+" "+strings.Join(k.Words, "; "))
 	}
-	return lines
+	return append(lines, l.Advice...)
 }
 
 // exactly wants n arguments and says what they are.

@@ -10,7 +10,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"filbert/pkg/proto"
-	"filbert/pkg/retry"
 )
 
 func (a *app) memoryCommand() *cobra.Command {
@@ -18,17 +17,18 @@ func (a *app) memoryCommand() *cobra.Command {
 		Use:   "memory",
 		Short: "show and forget what is known of hosts and addresses",
 		Long: `memory lists what the suite remembers of servers and addresses: the records, how old they
-are and when they are forgotten; of hosts and addresses that failed, too, what was seen and
-what follows from it. A server goes by its address and port. Forgetting is always safe: it is
-found out again. There are the kinds host, address, quirk, order and callout.`,
+are and when they are forgotten, what was seen, and behind an arrow what follows from it. host
+and address are those that failed, quirk is what servers can and can't do. A server goes by its
+address and port. Forgetting is always safe, and has effect at once: it is found out again.
+There are the kinds host, address, quirk and callout.`,
 		Example: `  mtactl memory show
   mtactl memory show host 192.0.2.
-  mtactl memory host 192.0.2.1
-  mtactl memory forget host 192.0.2.1:25`,
+  mtactl memory host mx.example.net
+  mtactl memory forget quirk 192.0.2.1:25`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	c.AddCommand(a.memoryShowCommand(), a.memoryAboutCommand("host", "IP", "host", "quirk"),
+	c.AddCommand(a.memoryShowCommand(), a.memoryAboutCommand("host", "NAME|IP", "host", "quirk"),
 		a.memoryAboutCommand("address", "ADDRESS", "address", "callout"), a.memoryForgetCommand())
 	return c
 }
@@ -50,7 +50,7 @@ func (a *app) memoryShowCommand() *cobra.Command {
 		},
 	}
 	c.Flags().BoolVar(&asJSON, "json", false, "write JSON")
-	c.Flags().IntVar(&limit, "limit", 1000, "at most `N` records")
+	c.Flags().IntVar(&limit, "limit", mostRecords, "at most `N` records")
 	return c
 }
 
@@ -59,15 +59,15 @@ func (a *app) memoryAboutCommand(what, arg string, kinds ...string) *cobra.Comma
 	c := &cobra.Command{
 		Use:     what + " " + arg,
 		Short:   "show all that is known of " + map[string]string{"host": "a server", "address": "an address"}[what],
-		Long:    fmt.Sprintf("%s shows the records of kind %s whose keys begin with %s.", what, strings.Join(kinds, " and "), arg),
+		Long:    fmt.Sprintf("%s shows the records of kind %s whose keys begin with %s%s", what, strings.Join(kinds, " and "), strings.TrimPrefix(arg, "NAME|"), map[string]string{"host": ", or\nwhose server has the name NAME: what was seen, and behind an arrow what follows from it.", "address": "."}[what]),
 		Example: "  mtactl memory " + what + " " + map[string]string{"host": "192.0.2.1", "address": "alice@example.net"}[what],
-		Args:    exactly(1, map[string]string{"host": "the IP address of a server", "address": "an address"}[what]),
+		Args:    exactly(1, map[string]string{"host": "the IP address or the name of a server", "address": "an address"}[what]),
 		RunE: func(_ *cobra.Command, args []string) error {
 			name := strings.Trim(args[0], "<>")
 			if what == "host" {
-				name = strings.ToLower(name)
+				return a.memoryOfHost(kinds, strings.ToLower(name), asJSON)
 			}
-			return a.memoryShow(kinds, name, 1000, asJSON)
+			return a.memoryShow(kinds, name, mostRecords, asJSON)
 		},
 	}
 	c.Flags().BoolVar(&asJSON, "json", false, "write JSON")
@@ -79,7 +79,7 @@ func (a *app) memoryForgetCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:     "forget KIND KEY",
 		Short:   "forget a record",
-		Long:    "forget drops the record with this key, or with --prefix all whose keys begin so. The programs\nthat use it ask at their start: until then they go by what they know. To have mail tried\nnow, whatever is known, use mtactl queue retry.",
+		Long:    "forget drops the record with this key, or with --prefix all whose keys begin so. Who uses it is\ntold: it is found out again with the next message, and mail that waits for a host or an\naddress that failed is released.",
 		Example: "  mtactl memory forget host 192.0.2.1:25\n  mtactl memory forget callout example.net --prefix",
 		Args:    exactly(2, "a kind and a key"),
 		RunE: func(_ *cobra.Command, args []string) error {
@@ -131,24 +131,55 @@ func (a *app) memoryKinds(asJSON bool) error {
 }
 
 func (a *app) memoryShow(kinds []string, prefix string, limit int, asJSON bool) error {
-	cl, err := a.mtadb()
+	list, err := a.memoryRecords(kinds, prefix, limit)
 	if err != nil {
 		return err
 	}
-	var list []proto.MemoryItem
+	return a.printMemory(list, asJSON)
+}
+
+// memoryOfHost shows what is known of a server by the beginning of its address, or by its
+// name, for which all are looked at.
+func (a *app) memoryOfHost(kinds []string, host string, asJSON bool) error {
+	if !isServerName(host) {
+		return a.memoryShow(kinds, host, mostRecords, asJSON)
+	}
+	list, err := a.memoryRecords(kinds, "", mostRecords*mostRecords)
+	if err != nil {
+		return err
+	}
+	return a.printMemory(named(list, host), asJSON)
+}
+
+// mostRecords is how many records are shown where nobody says how many.
+const mostRecords = 1000
+
+func (a *app) memoryRecords(kinds []string, prefix string, limit int) ([]remembered, error) {
+	cl, err := a.mtadb()
+	if err != nil {
+		return nil, err
+	}
+	list := []remembered{}
+	now := a.now()
 	for _, kind := range kinds {
 		for after, more := "", true; more && len(list) < limit; {
 			var page proto.MemoryPage
 			v := url.Values{"kind": {kind}, "prefix": {prefix}, "after": {after}, "limit": {strconv.Itoa(limit - len(list))}}
 			if err := cl.get(a.ctx, "/v1/memory?"+v.Encode(), &page); err != nil {
-				return err
+				return nil, err
 			}
-			list = append(list, page.Records...)
+			for i := range page.Records {
+				list = append(list, rememberedOf(&page.Records[i], now))
+			}
 			if more = page.More && len(page.Records) > 0; more {
 				after = page.Records[len(page.Records)-1].Key
 			}
 		}
 	}
+	return list, nil
+}
+
+func (a *app) printMemory(list []remembered, asJSON bool) error {
 	if asJSON {
 		return printJSON(a.Out, list)
 	}
@@ -165,7 +196,7 @@ func (a *app) memoryShow(kinds []string, prefix string, limit int, asJSON bool) 
 	t.print(a, true)
 	if len(list) <= maxConclusions {
 		for i := range list {
-			a.conclusion(&list[i], now)
+			a.tell(&list[i])
 		}
 	}
 	return nil
@@ -173,45 +204,6 @@ func (a *app) memoryShow(kinds []string, prefix string, limit int, asJSON bool) 
 
 // maxConclusions is up to how many records each is put into words.
 const maxConclusions = 20
-
-// conclusion tells what follows from a record, and from which facts.
-func (a *app) conclusion(item *proto.MemoryItem, now time.Time) {
-	if item.Kind != proto.MemoryHost.String() && item.Kind != proto.MemoryAddress.String() {
-		return
-	}
-	r, ok := retry.UnmarshalRecord(item.Value)
-	if !ok {
-		return
-	}
-	fmt.Fprintf(a.Out, "\n%s\n", a.paint(bold, show(item.Key)))
-	for _, line := range retryWords(&r, now) {
-		fmt.Fprintf(a.Out, "  %s\n", line)
-	}
-}
-
-// retryWords is a retry state for people: facts first, then what follows.
-func retryWords(r *retry.Record, now time.Time) []string {
-	s := &r.State
-	var lines []string
-	if r.Host != "" {
-		lines = append(lines, "is "+show(r.Host))
-	}
-	failed := "has failed"
-	if s.Attempts > 1 {
-		failed = fmt.Sprintf("has failed %d times in a row", s.Attempts)
-	}
-	lines = append(lines, fmt.Sprintf("%s since %s, last %s ago (%s)", failed, clock(s.Since), age(now.Sub(s.Last)), show(string(s.Kind))))
-	if !s.Text.IsEmpty() {
-		lines = append(lines, "said: "+s.Text.ForTerminal())
-	}
-	if !s.GaveUp.IsZero() {
-		lines = append(lines, "mail was given up for it at "+clock(s.GaveUp)+": rules with afterwards = \"once\" allow later mail one attempt")
-	}
-	if s.Next.After(now) {
-		return append(lines, "is tried again in "+age(s.Next.Sub(now))+", at "+clock(s.Next)+"; mail for it waits until then")
-	}
-	return append(lines, "is due: the next message finds out whether it is back")
-}
 
 func clock(t time.Time) string { return t.Local().Format("2 January 15:04:05") }
 

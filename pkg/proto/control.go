@@ -167,6 +167,8 @@ type ExplainLeaf struct {
 	Once  bool   `json:"once,omitempty"` // not tried again
 	// Known is what is remembered of those hosts that failed: mtactl asks mtadb for it.
 	Known []ExplainKnown `json:"known,omitempty"`
+	// Advice is how hosts are talked to otherwise than others, and why; likewise.
+	Advice []string `json:"advice,omitempty"`
 }
 
 // ExplainKnown is the retry state of a host.
