@@ -58,7 +58,7 @@ func (f *flight) senderOf(i int) string {
 }
 
 func (f *flight) message() retry.Message {
-	return retry.Message{Arrived: f.env.Arrived, Attempts: f.attempt}
+	return retry.Message{Arrived: f.since(), Attempts: f.attempt}
 }
 
 // consult puts off the leaves whose address, or all of whose hosts, are not due:

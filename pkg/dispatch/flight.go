@@ -73,6 +73,9 @@ type flight struct {
 // run carries the flight through. It returns what is left of the message.
 func (d *Dispatcher) run(ctx context.Context, f *flight) proto.Settled {
 	f.began = d.now()
+	if f.isEarly(f.began) {
+		return d.keepHeld(ctx, f)
+	}
 	defer func() { d.room.give(f.room) }()
 	row := d.board.Start()
 	defer row.End()

@@ -132,11 +132,16 @@ func (d *Dispatcher) put(f *flight, lines []spool.LogLine) error {
 	for i := range f.leaves {
 		env.Recipients[i] = f.leaves[i].Recipient
 	}
-	msg := spool.Message{ID: env.ID, Envelope: env.Marshal(), Content: f.content.Inline, Log: lines}
-	if f.file != nil {
-		msg.Body = io.NewSectionReader(f.file, f.content.Offset, f.content.Size)
-	}
+	msg := spool.Message{ID: env.ID, Envelope: env.Marshal(), Content: f.content.Inline, Body: f.body(), Log: lines}
 	return d.spool.File(spool.Deferred, &msg)
+}
+
+// body is large content; nil where it is inline.
+func (f *flight) body() *io.SectionReader {
+	if f.file == nil {
+		return nil
+	}
+	return io.NewSectionReader(f.file, f.content.Offset, f.content.Size)
 }
 
 // name is what the log of the message has for leaf i: the number of a recipient of
@@ -341,7 +346,7 @@ func (f *flight) firstWaitingKind() string {
 // summary is what qmgr needs to schedule and list the message.
 func (d *Dispatcher) summary(f *flight, waiting int, now time.Time) proto.Summary {
 	s := proto.Summary{
-		ID: f.env.ID, Arrived: f.env.Arrived.Unix(), LastAttempt: now.Unix(), Attempts: uint32(f.attempt),
+		ID: f.env.ID, Arrived: f.since().Unix(), LastAttempt: now.Unix(), Attempts: uint32(f.attempt),
 		Size: f.env.Size, Bounce: f.env.Sender.IsNull(), Waiting: uint32(waiting), Busy: true, Owner: proto.OwnerOf(f.env),
 		Sender: proto.ShareOf(f.env), Priority: f.env.Priority,
 	}

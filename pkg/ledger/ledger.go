@@ -21,12 +21,14 @@ import (
 
 // Ledger is what the log of one message comes to.
 type Ledger struct {
-	States      []State // one for each recipient of the envelope
-	Attempts    int
-	LastAttempt time.Time // zero: none
-	Warned      int       // delay warnings sent
-	LastWarned  time.Time // zero: none
-	Finished    bool      // nothing is owed: the files are left over
+	States   []State // one for each recipient of the envelope
+	Attempts int
+	// FirstAttempt is when anything was tried for the first time; zero: never.
+	FirstAttempt time.Time
+	LastAttempt  time.Time // zero: none
+	Warned       int       // delay warnings sent
+	LastWarned   time.Time // zero: none
+	Finished     bool      // nothing is owed: the files are left over
 	// Ongoing: the log ends within an attempt, which is still under way or was cut off
 	// by a crash.
 	Ongoing bool
@@ -129,6 +131,9 @@ func (l *Ledger) noteOutcome(env *envelope.Envelope, line *spool.LogLine) {
 		if !line.Time.Equal(l.LastAttempt) {
 			if !l.Ongoing {
 				l.Attempts++
+			}
+			if l.FirstAttempt.IsZero() {
+				l.FirstAttempt = line.Time
 			}
 			l.LastAttempt = line.Time
 		}

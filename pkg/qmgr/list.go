@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"time"
 
+	"filbert/pkg/envelope"
 	"filbert/pkg/ledger"
 	"filbert/pkg/proto"
 	"filbert/pkg/queueid"
@@ -125,6 +126,9 @@ func describe(e *entry, m *stored) *proto.QueueItem {
 	}
 	for _, i := range m.book.Waiting() {
 		rc := recipient(m, i, "waiting")
+		if e.awaitsRelease(m.env, m.book) {
+			rc.Reason = "waits until " + releaseTime(m.env) + ", as its sender asked"
+		}
 		item.Recipients = append(item.Recipients, rc)
 		if item.Reason == "" {
 			item.Reason = rc.Reason
@@ -134,6 +138,16 @@ func describe(e *entry, m *stored) *proto.QueueItem {
 		item.Reason = m.book.HeldFor.ForTerminal()
 	}
 	return item
+}
+
+// awaitsRelease tells whether a message waits for nothing but the moment that its sender
+// named.
+func (e *entry) awaitsRelease(env *envelope.Envelope, book *ledger.Ledger) bool {
+	return e.state == waiting && book.FirstAttempt.IsZero() && !env.ReleaseAt.IsZero() && e.due == env.ReleaseAt.UnixMilli()
+}
+
+func releaseTime(env *envelope.Envelope) string {
+	return env.ReleaseAt.UTC().Format("2006-01-02 15:04:05 MST")
 }
 
 func recipient(m *stored, i int, state string) proto.QueueRecipient {

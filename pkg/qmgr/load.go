@@ -183,7 +183,7 @@ func (q *Manager) readIf(queue spool.Queue, id queueid.ID, f *filter) (*stored, 
 // summary is what dispatch would have told.
 func (m *stored) summary() proto.Summary {
 	s := proto.Summary{
-		ID: m.env.ID, Arrived: m.env.Arrived.Unix(), Attempts: uint32(m.book.Attempts),
+		ID: m.env.ID, Arrived: m.env.Since(m.book.FirstAttempt).Unix(), Attempts: uint32(m.book.Attempts),
 		Size: m.env.Size, Bounce: m.env.Sender.IsNull(), Owner: proto.OwnerOf(m.env),
 		Sender: proto.ShareOf(m.env), Priority: m.env.Priority,
 	}

@@ -290,6 +290,9 @@ func (s *story) waiting() []proto.MineRecipient {
 		seen[to] = struct{}{}
 		o := &s.book.States[i].Last
 		r := proto.MineRecipient{Address: to, State: "waiting", Why: whyWaits(o, rc), Reply: replyOf(o, rc), Since: timePointer(s.since[i])}
+		if s.e.awaitsRelease(s.env, s.book) {
+			r.Why = "it waits until " + releaseTime(s.env) + ", as was asked"
+		}
 		if s.e.state == held {
 			r.Why, r.Reply, r.Since = "an administrator has put it on hold", "", nil
 		}

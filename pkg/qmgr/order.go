@@ -338,7 +338,11 @@ func (q *Manager) carriedOut(e *entry, was state, did proto.DueAction, left prot
 			return nil
 		}
 		q.mu.Lock()
-		e.due, e.now = q.now().UnixMilli(), true // a released message is tried at once
+		// A released message is tried at once, unless its sender wants that later still.
+		now := q.now()
+		if e.due, e.now = now.UnixMilli(), true; e.early(now) {
+			e.due, e.now = e.arrived.time().UnixMilli(), false
+		}
 		q.mu.Unlock()
 		q.unlock(e, waiting)
 		return nil

@@ -55,7 +55,7 @@ func (q *schedule) release(m *proto.Up, now int64) (n int) {
 
 // bringForward is 1 if that made a difference.
 func (q *schedule) bringForward(e *entry, now int64) int {
-	if e == nil || e.state != waiting || e.parked {
+	if e == nil || e.state != waiting || e.parked || e.early(milli(now)) {
 		return 0 // one that is parked is due, and waits for its turn
 	}
 	if e.due <= now {
@@ -70,6 +70,10 @@ func (q *schedule) bringForward(e *entry, now int64) int {
 // today: what it knew of hosts and addresses may have been lost, and is asked again when the
 // time comes.
 func (m *stored) rebuilt(rules *retry.Rules, now int64, dice float64) (due, giveUp int64) {
+	if m.env.IsHeld(m.book.FirstAttempt, milli(now)) {
+		return m.env.ReleaseAt.UnixMilli(), 0
+	}
+	since := m.env.Since(m.book.FirstAttempt)
 	for _, i := range m.book.Waiting() {
 		last := &m.book.States[i].Last
 		if last.Kind == outcome.Busy || m.book.LastAttempt.IsZero() {
@@ -82,7 +86,7 @@ func (m *stored) rebuilt(rules *retry.Rules, now int64, dice float64) (due, give
 			subject.Sender = m.env.Sender.String()
 		}
 		d := rules.Rebuilt(subject, retry.FailureOf(last),
-			retry.Message{Arrived: m.env.Arrived, Attempts: m.book.Attempts}, m.book.LastAttempt, milli(now), dice)
+			retry.Message{Arrived: since, Attempts: m.book.Attempts}, m.book.LastAttempt, milli(now), dice)
 		if at := d.Next.UnixMilli(); due == 0 || at < due {
 			due = at
 		}

@@ -27,7 +27,7 @@ type entry struct {
 	due      int64 // Unix milliseconds
 	size     int64
 	nextHop  string  // interned
-	arrived  seconds //
+	arrived  seconds // or is to be released, where its sender wants that later (RFC 4865)
 	giveUp   seconds // 0 = not known
 	waiting  uint32  // recipients
 	slot     int32   // place in the heap, -1 outside
@@ -183,6 +183,10 @@ func (q *schedule) next(now time.Time) (e *entry, at time.Time) {
 
 // ended gives back the place of a next hop.
 func (q *schedule) ended(hop string) { q.lanes.ended(hop, q.perHop) }
+
+// early tells whether the moment has not come before which its sender does not want the
+// message to be tried: then nothing but an administrator brings it forward.
+func (e *entry) early(now time.Time) bool { return e.arrived.time().After(now) }
 
 // clockSlack is how much a clock may be corrected without being set back.
 const clockSlack = time.Minute

@@ -87,7 +87,7 @@ func (q *schedule) turn(m *proto.Turn, now time.Time) (done proto.Turned) {
 		case !is:
 		case e.state == active:
 			done.UnderWay++
-		case e.state == waiting:
+		case e.state == waiting && !e.early(now):
 			done.Count++
 			e.now = true
 			if !e.parked { // else it is due, and waits for its turn
