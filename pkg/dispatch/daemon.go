@@ -63,6 +63,7 @@ type Dispatcher struct {
 	dice     func() float64
 
 	settled atomic.Bool // the marks of earlier runs are on disk
+	swept   atomic.Bool // what earlier runs have left in the queues is in order
 
 	router, remote, local, bounce, qmgr caller
 
@@ -162,7 +163,7 @@ func (d *Dispatcher) Serve(ctx context.Context, p *service.Process) error {
 	d.bounce = p.Client(proto.Bounce, ipc.ClientOptions{})
 	d.qmgr = p.Client(proto.QMgr, ipc.ClientOptions{})
 
-	d.mend()
+	d.mendJournal()
 	var stop context.CancelFunc
 	d.work, stop = context.WithCancel(ctx)
 	defer stop()
@@ -170,6 +171,7 @@ func (d *Dispatcher) Serve(ctx context.Context, p *service.Process) error {
 	memory := rememberer{d: d, memory: p.Client(proto.MTADB, ipc.ClientOptions{Stay: ipc.Always, OnNotice: d.fromMemory}), asked: make(chan struct{})}
 	loops.Go(func() { memory.run(d.work) })
 	memory.awaitAnswer(d.work)
+	loops.Go(d.sweep)
 	loops.Go(func() { d.feeder(d.work) })
 	loops.Go(func() { d.walker(d.work) })
 	loops.Go(func() { d.reaper(d.work) })
@@ -204,25 +206,6 @@ func (d *Dispatcher) settleEarlier(ctx context.Context) {
 	d.marker.AfterFlush(func() { d.settled.Store(true) })
 	if err := d.marker.FlushNow(ctx); err != nil {
 		d.log.Emit(event.TroubleOf(0, "flush the marks of an earlier run", err))
-	}
-}
-
-// mend brings the spool into order before anybody else touches it: records of
-// the journal first, then the queues (see the table of states in pkg/spool).
-// What it can't read waits, and holds up nothing else.
-func (d *Dispatcher) mend() {
-	if !d.recover() {
-		d.miss()
-	}
-	rep, err := d.spool.Sweep()
-	if err != nil {
-		d.log.Emit(event.TroubleOf(0, "bring the queues into order", err))
-	}
-	for _, id := range rep.Lone {
-		d.log.Emit(event.CorruptOf(id, "the log of a message is gone; it is attempted anew", "", spool.ErrDamaged))
-	}
-	for _, name := range rep.Strange {
-		d.log.Emit(event.CorruptOf(0, "a file of no message", name, spool.ErrDamaged))
 	}
 }
 

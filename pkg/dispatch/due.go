@@ -46,6 +46,9 @@ func (d *Dispatcher) attemptDeferred(_ context.Context, req *proto.Due) proto.Se
 		d.mu.Unlock()
 	}()
 
+	if err := d.mendOne(req.ID); err != nil {
+		return proto.Settled{State: proto.SettledBusy, Summary: proto.Summary{ID: req.ID}} // the disk may recover
+	}
 	switch req.Action {
 	case proto.DueDelete:
 		return d.delete(req)

@@ -365,7 +365,20 @@ func (d *Dispatcher) summary(f *flight, waiting int, now time.Time) proto.Summar
 	var giveUp int64
 	s.Due, giveUp = d.due(f, d.now())
 	s.GiveUp = giveUp / 1000
+	if f.origin == fromJournal {
+		s.Addresses = f.addresses()
+	}
 	return f.orderOf(s)
+}
+
+// addresses is what the message is filed with, for who looks for one of them.
+func (f *flight) addresses() []string {
+	list := make([]string, 1, 1+len(f.leaves))
+	list[0] = f.env.Sender.String()
+	for i := range f.leaves {
+		list = append(list, f.leaves[i].Recipient.Address.String())
+	}
+	return proto.Tellable(list)
 }
 
 // tellOutcomes logs one line for each leaf that has none yet.

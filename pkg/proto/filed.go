@@ -51,6 +51,34 @@ type Summary struct {
 	Sender SenderShare
 	// Priority is what its sender asked for (RFC 6710).
 	Priority int8
+	// Addresses is the sender's and those of all recipients, for who looks for one; none:
+	// not told, or too many. Those of a message do not change, so that they are told once.
+	Addresses []string
+}
+
+// maxAddresses bounds Addresses, in octets. A message to more is found by its file.
+const maxAddresses = 4096
+
+// AddressesOf is the addresses of a message.
+func AddressesOf(env *envelope.Envelope) []string {
+	list := make([]string, 1, 1+len(env.Recipients))
+	list[0] = env.Sender.String()
+	for i := range env.Recipients {
+		list = append(list, env.Recipients[i].Address.String())
+	}
+	return list
+}
+
+// Tellable is the addresses if they are few enough to be told.
+func Tellable(addresses []string) []string {
+	n := 0
+	for _, a := range addresses {
+		n += 2 + len(a)
+	}
+	if n > maxAddresses {
+		return nil
+	}
+	return addresses
 }
 
 // SenderShare stands for a sender where senders take turns: a number made of the address,
@@ -98,6 +126,10 @@ func (s *Summary) EncodeTo(e *wire.Encoder) {
 	e.I64(s.GiveUp)
 	e.U32(uint32(s.Sender))
 	e.U8(uint8(s.Priority))
+	e.Count(len(s.Addresses))
+	for _, a := range s.Addresses {
+		e.String(a)
+	}
 }
 
 // DecodeFrom reads it.
@@ -118,6 +150,12 @@ func (s *Summary) DecodeFrom(d *wire.Decoder) {
 	s.GiveUp = d.I64()
 	s.Sender = SenderShare(d.U32())
 	s.Priority = int8(d.U8())
+	if n := d.Count(maxAddresses, 4); n > 0 {
+		s.Addresses = make([]string, n)
+		for i := range s.Addresses {
+			s.Addresses[i] = d.String(maxAddresses)
+		}
+	}
 }
 
 // Kind is KindFiled.

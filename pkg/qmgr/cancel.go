@@ -244,7 +244,9 @@ func (q *Manager) dropped(e *entry, here entry, was state) {
 	if m, err := q.read(here.queue(), e.id); err == nil {
 		s := m.summary()
 		q.mu.Lock()
-		e.waiting, e.nextHop = s.Waiting, q.sched.intern(s.NextHop)
+		e.waiting = s.Waiting
+		q.sched.toHop(e, s.NextHop)
+		q.keepAddresses(e, m.addresses)
 		q.mu.Unlock()
 	}
 	q.unlock(e, was)

@@ -14,6 +14,7 @@ import (
 	"filbert/pkg/ipc"
 	"filbert/pkg/privsep"
 	"filbert/pkg/proto"
+	"filbert/pkg/qindex"
 	"filbert/pkg/queueid"
 	"filbert/pkg/service"
 	"filbert/pkg/service/admin"
@@ -61,6 +62,9 @@ type Manager struct {
 
 	people
 
+	disk      disk
+	remembers bool // there were messages in the index on disk
+
 	mu    sync.Mutex
 	sched *schedule
 	waits map[queueid.ID]uint64    // for the end of a standing order; 0: of any
@@ -98,6 +102,9 @@ func (q *Manager) Open(p *service.Process) error {
 	if p.EmptyDir() != "" {
 		return nil // of a separated instance the directories are installed
 	}
+	if err := prepareIndex(q.fs); err != nil {
+		return err
+	}
 	return prepareOrders(q.fs)
 }
 
@@ -114,8 +121,10 @@ func (q *Manager) reload(s *settings.Settings) {
 func (q *Manager) Confinement(p *service.Process) privsep.Spec {
 	dir := p.Settings().Instance.Spool
 	write := []string{dir + "/hold", dir + "/corrupt"}
-	if orders := dir + "/" + standing.Dir; isDir(orders) {
-		write = append(write, orders) // else no order can be given until it is made: mtactl check says so
+	for _, name := range []string{standing.Dir, qindex.Dir} {
+		if own := dir + "/" + name; isDir(own) {
+			write = append(write, own) // else no order can be given, or no index kept, until it is made: mtactl check says so
+		}
 	}
 	return privsep.Spec{
 		Chroot:  p.EmptyDir(),
@@ -133,6 +142,8 @@ func (q *Manager) Serve(ctx context.Context, p *service.Process) error {
 	if err := q.openOrders(); err != nil {
 		return err
 	}
+	q.openIndex()
+	kept := q.keepIndexBeside(ctx)
 	q.tellMaster = func(ctx context.Context, m *proto.Orders) error { return p.TellMaster(ctx, m, &proto.OrdersTaken{}) }
 	q.dispatch = p.Client(proto.Dispatch, ipc.ClientOptions{
 		Stay: ipc.Always,
@@ -173,6 +184,7 @@ func (q *Manager) Serve(ctx context.Context, p *service.Process) error {
 	err := server.Shutdown(ctx)
 	stop()
 	q.wg.Wait()
+	kept()
 	return err
 }
 

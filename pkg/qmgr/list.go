@@ -29,7 +29,7 @@ func (q *Manager) list(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "application/x-ndjson")
 	out := json.NewEncoder(w)
 	sent := 0
-	for id := range q.each() {
+	for id := range q.eachOf(f) {
 		if f.limit > 0 && sent >= f.limit {
 			return
 		}
@@ -53,14 +53,24 @@ func flush(w http.ResponseWriter) {
 	}
 }
 
-// pageSize is how many ids are taken at a time: while a list is written nobody waits for
-// it, and its memory does not grow with the queue.
-const pageSize = 256
+const (
+	// pageSize is how many ids are taken at a time: while a list is written nobody waits for
+	// it, and its memory does not grow with the queue.
+	pageSize = 256
+	// lookedAt is how many are looked at for them while others wait.
+	lookedAt = 4096
+)
 
 // each tells the messages of the schedule, oldest first, up to the newest that there is
 // at the beginning, so that a list of a queue that grows comes to an end.
-func (q *Manager) each() iter.Seq[queueid.ID] {
+func (q *Manager) each() iter.Seq[queueid.ID] { return q.eachOf(nil) }
+
+// eachOf leaves those out of which memory, or the index on disk, says that a filter does not
+// choose them; nil chooses all.
+func (q *Manager) eachOf(f *filter) iter.Seq[queueid.ID] {
 	return func(yield func(queueid.ID) bool) {
+		may, done := q.search(f)
+		defer done()
 		var last queueid.ID
 		page := make([]queueid.ID, 0, pageSize)
 		q.mu.Lock()
@@ -68,15 +78,20 @@ func (q *Manager) each() iter.Seq[queueid.ID] {
 		q.mu.Unlock()
 		for last < newest {
 			page = page[:0]
+			looked := 0
 			q.mu.Lock()
+			now := q.now()
 			for e := range q.sched.all.after(last) {
-				if e.id > newest || len(page) == pageSize {
+				if e.id > newest || len(page) == pageSize || looked == lookedAt {
 					break
 				}
-				page = append(page, e.id)
+				last = e.id
+				if looked++; f == nil || f.entry(e, now) && !may.excludes(e) {
+					page = append(page, e.id)
+				}
 			}
 			q.mu.Unlock()
-			if len(page) == 0 {
+			if looked == 0 {
 				return
 			}
 			for _, id := range page {
@@ -84,7 +99,6 @@ func (q *Manager) each() iter.Seq[queueid.ID] {
 					return
 				}
 			}
-			last = page[len(page)-1]
 		}
 	}
 }

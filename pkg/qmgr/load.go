@@ -45,8 +45,9 @@ func (q *Manager) lookAgain() {
 	}
 }
 
-// loadAll reads deferred/ and hold/ behind what is already served. What is
-// known already is left alone. It reports whether it could read everything.
+// loadAll reads deferred/ and hold/ behind what is already served. What is known already is
+// left alone, and what the index on disk remembers is read if it has changed since. It
+// reports whether it could read everything.
 func (q *Manager) loadAll(ctx context.Context) (whole bool) {
 	began := q.now()
 	n := 0
@@ -61,7 +62,7 @@ func (q *Manager) loadAll(ctx context.Context) (whole bool) {
 				whole = false
 				continue
 			}
-			if q.known(id) {
+			if q.sighted(queue, id) {
 				continue
 			}
 			if err := q.loadOne(queue, id); err != nil {
@@ -73,7 +74,10 @@ func (q *Manager) loadAll(ctx context.Context) (whole bool) {
 			q.beFrugal()
 		}
 	}
-	if q.loaded.Store(true); n > 0 {
+	if whole {
+		q.dropGone()
+	}
+	if first := !q.loaded.Swap(true); n > 0 || first && q.remembers {
 		q.log.Emit(event.State{Now: "loaded", Why: plural(n, "message") + " in " + q.now().Sub(began).Round(time.Millisecond).String()})
 	}
 	return whole
@@ -118,10 +122,10 @@ func (q *Manager) loadOne(queue spool.Queue, id queueid.ID) error {
 func (q *Manager) add(queue spool.Queue, s *proto.Summary, book *ledger.Ledger) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.sched.all.get(s.ID) != nil {
+	e := q.sched.all.get(s.ID)
+	if e != nil && !q.again(e) {
 		return
 	}
-	var e *entry
 	if queue == spool.Hold {
 		e = q.sched.hold(s)
 		if book != nil {
@@ -132,6 +136,7 @@ func (q *Manager) add(queue spool.Queue, s *proto.Summary, book *ledger.Ledger) 
 		q.heed(e, s, q.now())
 		q.kick()
 	}
+	q.keepAddresses(e, s.Addresses)
 	if book != nil && book.Warned > 0 {
 		q.sched.warnedAt(e, book.LastWarned)
 	}
@@ -155,6 +160,8 @@ type stored struct {
 	queue spool.Queue
 	env   *envelope.Envelope
 	book  *ledger.Ledger
+
+	addresses []string // for the index on disk; of who reads for himself
 }
 
 // read reads a message's envelope and log.
@@ -177,7 +184,25 @@ func (q *Manager) readIf(queue spool.Queue, id queueid.ID, f *filter) (*stored, 
 	if f != nil && (!f.from(env) || !f.to(env) && !q.spool.MayHave(queue, id, spool.Redirected)) {
 		return nil, nil
 	}
-	return &stored{queue, env, ledger.Read(env, q.spool.Log(queue, id))}, nil
+	m := &stored{queue: queue, env: env}
+	if f == nil {
+		m.addresses = proto.AddressesOf(env)
+	}
+	m.book = ledger.Read(env, q.spool.Log(queue, id))
+	m.redirected()
+	return m, nil
+}
+
+// redirected adds the addresses that recipients were given by an administrator.
+func (m *stored) redirected() {
+	if len(m.addresses) == 0 {
+		return
+	}
+	for i := range m.env.Recipients {
+		if a := m.env.Recipients[i].Address.String(); a != m.addresses[i+1] {
+			m.addresses = append(m.addresses, a)
+		}
+	}
 }
 
 // summary is what dispatch would have told.
@@ -185,7 +210,7 @@ func (m *stored) summary() proto.Summary {
 	s := proto.Summary{
 		ID: m.env.ID, Arrived: m.env.Since(m.book.FirstAttempt).Unix(), Attempts: uint32(m.book.Attempts),
 		Size: m.env.Size, Bounce: m.env.Sender.IsNull(), Owner: proto.OwnerOf(m.env),
-		Sender: proto.ShareOf(m.env), Priority: m.env.Priority,
+		Sender: proto.ShareOf(m.env), Priority: m.env.Priority, Addresses: m.addresses,
 	}
 	if !m.book.LastAttempt.IsZero() {
 		s.LastAttempt = m.book.LastAttempt.Unix()

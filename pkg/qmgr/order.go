@@ -151,7 +151,7 @@ func (q *Manager) choose(req *proto.QueueOrder) ([]queueid.ID, error) {
 	if err != nil {
 		return nil, err
 	}
-	for id := range q.each() {
+	for id := range q.eachOf(f) {
 		if f.limit > 0 && len(ids) >= f.limit {
 			break
 		}
@@ -207,6 +207,7 @@ func (q *Manager) lock(e *entry) (was state, err error) {
 		return 0, errUnderWay
 	}
 	was = e.state
+	q.sched.changed(e)
 	q.sched.unqueue(e)
 	e.state = busy
 	return was, nil
@@ -217,6 +218,8 @@ func (q *Manager) unlock(e *entry, s state) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	e.state = s
+	e.marks |= checked // dispatch has had its files
+	q.sched.changed(e)
 	if s == waiting {
 		q.sched.place(e)
 		q.kick()

@@ -57,6 +57,9 @@ func heldUntil(why untrusted.Text) time.Time {
 
 // holdEnds notes when a message is to be released. With mu.
 func (q *Manager) holdEnds(id queueid.ID, at time.Time) {
+	if e := q.sched.all.get(id); e != nil {
+		q.sched.changed(e)
+	}
 	if at.IsZero() {
 		delete(q.holds, id)
 		return

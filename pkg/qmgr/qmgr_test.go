@@ -479,8 +479,8 @@ func TestManyMessagesCostLittleMemory(t *testing.T) {
 	for i := range 10_000 {
 		s.put(&proto.Summary{ID: queueid.ID(i + 1), Arrived: noon.Unix(), LastAttempt: noon.Unix(), Attempts: 1, NextHop: "same.example"}, noon, 0)
 	}
-	if len(s.names) != 1 {
-		t.Errorf("%d copies of one name", len(s.names))
+	if len(s.hops) != 1 {
+		t.Errorf("%d copies of one name", len(s.hops))
 	}
 	prev := int64(0)
 	for range 10_000 {

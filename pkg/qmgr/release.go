@@ -38,16 +38,11 @@ func (q *schedule) release(m *proto.Up, now int64) (n int) {
 	for _, id := range m.IDs {
 		n += q.bringForward(q.all.get(id), now)
 	}
-	if len(m.NextHops) == 0 {
-		return n
-	}
-	up := make(map[string]bool, len(m.NextHops))
-	for _, hop := range m.NextHops {
-		up[hop] = true
-	}
-	for e := range q.all.after(0) {
-		if up[e.nextHop] {
-			n += q.bringForward(e, now)
+	for _, name := range m.NextHops {
+		if h := q.hops[name]; h != nil {
+			for _, e := range h.entries {
+				n += q.bringForward(e, now)
+			}
 		}
 	}
 	return n

@@ -20,7 +20,8 @@ const (
 	busy    state = 4 // an order is being carried out on its files
 )
 
-// entry is what is kept of a message: 80 bytes, about 12 in the index and 8 in the heap.
+// entry is what is kept of a message: 80 bytes, about 12 in the index, 8 in the heap and 10
+// among those of its next hop.
 // One that was dropped is not used again, as an order may still have it in hand.
 type entry struct {
 	id       queueid.ID
@@ -31,6 +32,7 @@ type entry struct {
 	giveUp   seconds // 0 = not known
 	waiting  uint32  // recipients
 	slot     int32   // place in the heap, -1 outside
+	hopAt    int32   // place among those of its next hop
 	owner    proto.Owner
 	sender   proto.SenderShare
 	attempts uint16
@@ -40,6 +42,7 @@ type entry struct {
 	report   bool
 	now      bool // the next attempt is by an administrator's order
 	parked   bool // due, and waits in a lane for its turn
+	marks    marks
 }
 
 // seconds is Unix time in half the room, good until 2106.
@@ -54,7 +57,7 @@ func (s seconds) time() time.Time { return time.Unix(int64(s), 0) }
 type schedule struct {
 	all   index
 	queue dueQueue
-	names map[string]string
+	hops  map[string]*hop
 	rules retry.Rules
 	warn  []settings.Duration
 	seen  time.Time // the time when somebody last looked
@@ -64,11 +67,13 @@ type schedule struct {
 	perHop int
 	lanes  lanes                               // what is due
 	owned  map[proto.Owner]map[*entry]struct{} // the mail of users of this machine
+
+	news *news // for the index on disk; nil: there is none
 }
 
 func newSchedule(s *settings.Settings) *schedule {
 	q := &schedule{
-		names: map[string]string{},
+		hops:  map[string]*hop{},
 		lanes: lanes{byHop: map[string]*lane{}},
 	}
 	q.apply(s)
@@ -134,22 +139,11 @@ func (q *schedule) update(s *proto.Summary) *entry {
 	e.arrived, e.giveUp, e.size = secondsOf(s.Arrived), secondsOf(s.GiveUp), s.Size
 	e.attempts, e.waiting = uint16(min(s.Attempts, 1<<16-1)), s.Waiting
 	e.report, e.sender, e.priority = s.Bounce, s.Sender, s.Priority
-	e.nextHop = q.intern(s.NextHop)
+	q.toHop(e, s.NextHop)
 	q.own(e, s.Owner)
+	e.marks = e.marks&^unsure | checked
+	q.changed(e)
 	return e
-}
-
-// intern keeps one copy of each name: a million messages for one host must not
-// hold its name a million times.
-func (q *schedule) intern(name string) string {
-	if kept, ok := q.names[name]; ok {
-		return kept
-	}
-	if len(q.names) > 100_000 {
-		clear(q.names) // the entries keep their strings; only sharing begins anew
-	}
-	q.names[name] = name
-	return name
 }
 
 // retryNow makes a waiting message due at once.
@@ -173,6 +167,7 @@ func (q *schedule) next(now time.Time) (e *entry, at time.Time) {
 	}
 	if e = q.lanes.next(q.perHop); e != nil {
 		e.state = active
+		q.changed(e)
 		return e, time.Time{}
 	}
 	if len(q.queue) > 0 {
@@ -198,6 +193,7 @@ func (q *schedule) clock(now time.Time) {
 		for _, e := range q.queue {
 			e.due -= back.Milliseconds() // of all alike: the order stays
 		}
+		q.news.all()
 	}
 	q.seen = now
 }
@@ -227,6 +223,7 @@ func (q *schedule) warningsDue(e *entry, now time.Time) int {
 // warnedAt notes that a warning went out: it stands for all that were due then.
 func (q *schedule) warnedAt(e *entry, at time.Time) {
 	e.warned = uint8(min(q.warningsDue(e, at), 255))
+	q.changed(e)
 }
 
 // drop forgets a message.
@@ -234,10 +231,13 @@ func (q *schedule) drop(e *entry) {
 	q.unqueue(e)
 	q.all.remove(e.id)
 	q.own(e, 0)
+	q.leaveHop(e)
+	q.news.gone(e.id)
 }
 
 func (q *schedule) place(e *entry) {
 	e.parked = false
+	q.changed(e)
 	if e.slot >= 0 {
 		heap.Fix(&q.queue, int(e.slot))
 		return

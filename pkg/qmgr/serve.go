@@ -34,6 +34,7 @@ func (q *Manager) handleFiled(_ context.Context, call *ipc.Call) {
 	if e := q.sched.all.get(m.Summary.ID); e == nil || e.state == waiting {
 		e = q.sched.put(&m.Summary, now, rand.Float64())
 		q.heed(e, &m.Summary, now)
+		q.keepAddresses(e, m.Summary.Addresses)
 		q.log.Emit(event.ScheduledOf(e.id, time.UnixMilli(e.due)))
 	}
 	q.mu.Unlock()

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"strings"
+	"time"
 
 	"filbert/pkg/queueid"
 )
@@ -99,6 +100,22 @@ func (s *Spool) clear(q Queue, id queueid.ID) error {
 		return err
 	}
 	return s.fs.SyncDir(shardDir(q, id))
+}
+
+// Has tells whether a message lies in a queue, as far as can be said without opening it:
+// where the disk can't be asked, it does.
+func (s *Spool) Has(q Queue, id queueid.ID) bool {
+	has, err := s.exists(messageName(q, id))
+	return has || err != nil
+}
+
+// LogChanged is when a line was last added to the log of a message.
+func (s *Spool) LogChanged(q Queue, id queueid.ID) (time.Time, error) {
+	info, err := s.fs.Stat(logName(q, id))
+	if err != nil {
+		return time.Time{}, fmt.Errorf("look at the log of %s: %w", id, err)
+	}
+	return info.ModTime, nil
 }
 
 // Scan tells the ids in a queue, in no order and in bounded memory. Files that

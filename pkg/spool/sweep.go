@@ -1,6 +1,7 @@
 package spool
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -33,6 +34,45 @@ type SweepReport struct {
 // Requires: Resolve was called for every undone journal record, and nobody else
 // is writing to the spool.
 func (s *Spool) Sweep() (SweepReport, error) {
+	return s.SweepBeside(context.Background(), func(queueid.ID) (func(), bool) { return func() {}, true })
+}
+
+// Claim makes a message the caller's alone until release is called; ok is false if somebody
+// else has it.
+type Claim func(id queueid.ID) (release func(), ok bool)
+
+// SweepBeside is Sweep while others write to the spool. What it reads of a directory is a
+// suspicion only, as files come and go meanwhile: a message that looks wrong is claimed, and
+// looked at again before anything is done. One that somebody has in hands is left to
+// him. It may be ended between two messages.
+//
+// Requires: Resolve was called for every undone journal record; whoever claims a message
+// that was in the spool before calls Mend before he does anything about it.
+func (s *Spool) SweepBeside(ctx context.Context, claim Claim) (SweepReport, error) {
+	rep, err := s.sweep(ctx, claim)
+	if err != nil {
+		err = fmt.Errorf("sweep: %w", err)
+	}
+	return rep, err
+}
+
+// Mend does for one message what Sweep does for all.
+//
+// Requires: the caller alone has it, and it is in no state in which a record of the journal
+// is undone.
+func (s *Spool) Mend(id queueid.ID) (SweepReport, error) {
+	var rep SweepReport
+	t, err := s.traceOf(id)
+	if err == nil {
+		err = s.mend(&rep, id, &t)
+	}
+	if err != nil {
+		err = fmt.Errorf("mend message %s: %w", id, err)
+	}
+	return rep, err
+}
+
+func (s *Spool) sweep(ctx context.Context, claim Claim) (SweepReport, error) {
 	var rep SweepReport
 	shards := make(map[string]bool)
 	for _, q := range []Queue{Deferred, Hold} {
@@ -41,19 +81,22 @@ func (s *Spool) Sweep() (SweepReport, error) {
 				continue
 			}
 			if err != nil {
-				return rep, fmt.Errorf("sweep: %w", err)
+				return rep, err
 			}
 			if e.Type == fs.ModeDir {
 				shards[strings.Clone(e.Name)] = true
 			} else if err := s.strange(&rep, q.String()+"/"+e.Name); err != nil {
-				return rep, fmt.Errorf("sweep: %w", err)
+				return rep, err
 			}
 		}
 	}
 	traces := make(map[queueid.ID]trace) // one for all shards: a shard is as large as the next
 	for _, shard := range slices.Sorted(maps.Keys(shards)) {
-		if err := s.sweepShard(&rep, shard, traces); err != nil {
-			return rep, fmt.Errorf("sweep: %w", err)
+		if err := ctx.Err(); err != nil {
+			return rep, err
+		}
+		if err := s.sweepShard(&rep, shard, traces, claim); err != nil {
+			return rep, err
 		}
 	}
 	return rep, nil
@@ -64,25 +107,83 @@ type trace struct {
 	message, log [Hold + 1]bool // by Queue
 }
 
+// sound tells whether a message lies whole in one place, with nothing in the other.
+func (t *trace) sound() bool {
+	for _, q := range []Queue{Deferred, Hold} {
+		if o := q.other(); t.message[q] && t.log[q] && !t.message[o] && !t.log[o] {
+			return true
+		}
+	}
+	return false
+}
+
+// traceOf looks for the files of one message.
+func (s *Spool) traceOf(id queueid.ID) (t trace, err error) {
+	for _, q := range []Queue{Deferred, Hold} {
+		if t.message[q], err = s.exists(messageName(q, id)); err != nil {
+			return t, err
+		}
+		if t.log[q], err = s.exists(logName(q, id)); err != nil {
+			return t, err
+		}
+	}
+	return t, nil
+}
+
 // sweepShard looks at one shard of both queues together, about a thousandth of
 // the spool.
-func (s *Spool) sweepShard(rep *SweepReport, shard string, traces map[queueid.ID]trace) error {
+func (s *Spool) sweepShard(rep *SweepReport, shard string, traces map[queueid.ID]trace, claim Claim) error {
 	clear(traces)
 	for _, q := range []Queue{Deferred, Hold} {
-		if err := s.listShard(rep, q, shard, traces); err != nil {
+		if err := s.listShard(rep, q, shard, traces, claim); err != nil {
 			return err
 		}
 	}
 	for _, id := range slices.Sorted(maps.Keys(traces)) {
 		t := traces[id]
-		if err := s.mend(rep, id, &t); err != nil {
+		if t.sound() {
+			rep.Messages++
+			continue
+		}
+		if err := s.mendSuspect(rep, id, claim); err != nil {
 			return fmt.Errorf("message %s: %w", id, err)
 		}
 	}
 	return nil
 }
 
-func (s *Spool) listShard(rep *SweepReport, q Queue, shard string, traces map[queueid.ID]trace) error {
+// mendSuspect looks again at a message that looked wrong, once nobody else can change it.
+func (s *Spool) mendSuspect(rep *SweepReport, id queueid.ID, claim Claim) error {
+	release, ok := claim(id)
+	if !ok {
+		return nil
+	}
+	defer release()
+	t, err := s.traceOf(id)
+	if err != nil || t == (trace{}) {
+		return err // it has gone as it should
+	}
+	return s.mend(rep, id, &t)
+}
+
+// removeTemp removes an unfinished file, unless somebody is at it.
+func (s *Spool) removeTemp(rep *SweepReport, name string, claim Claim) error {
+	base := strings.TrimSuffix(name[strings.LastIndexByte(name, '/')+1:], tempSuffix)
+	if id, err := queueid.Parse(strings.TrimSuffix(base, logSuffix)); err == nil {
+		release, ok := claim(id)
+		if !ok {
+			return nil
+		}
+		defer release()
+		if there, err := s.exists(name); err != nil || !there {
+			return err
+		}
+	}
+	rep.Temp++
+	return s.remove(name)
+}
+
+func (s *Spool) listShard(rep *SweepReport, q Queue, shard string, traces map[queueid.ID]trace, claim Claim) error {
 	dir := q.String() + "/" + shard
 	var temp, strange []string
 	for e, err := range s.fs.ReadDir(dir) {
@@ -111,8 +212,7 @@ func (s *Spool) listShard(rep *SweepReport, q Queue, shard string, traces map[qu
 		traces[id] = t
 	}
 	for _, name := range temp {
-		rep.Temp++
-		if err := s.remove(name); err != nil {
+		if err := s.removeTemp(rep, name, claim); err != nil {
 			return err
 		}
 	}
@@ -182,9 +282,9 @@ func (s *Spool) mendLoneLogs(rep *SweepReport, id queueid.ID, t *trace) error {
 			return err
 		}
 		if done {
-			// S6, cut in the last step of Remove.
+			// S6, cut in the last step of Remove; or S6', which nobody may have flushed.
 			rep.Finished++
-			if err := s.remove(logName(q, id)); err != nil {
+			if err := s.Reap(q, []queueid.ID{id}); err != nil {
 				return err
 			}
 			continue

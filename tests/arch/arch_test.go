@@ -24,7 +24,7 @@ var layers = [][]string{
 	{"durable", "wire", "privsep", "durable/crashfs", "clock", "tally"},
 	{"untrusted", "queueid", "mailaddr", "smtp", "message", "envelope", "outcome", "pattern", "argv", "oldaddr"},
 	{"rewrite", "route", "dsn", "retry", "quirk", "pace", "turns", "settings"},
-	{"journal", "spool", "ledger", "config", "resolve", "resolve/resolvetest", "lookup", "lookup/link", "event", "aliases", "cdb", "sqltable", "ldaptable", "redistable", "socketmap", "callout", "history"},
+	{"journal", "spool", "qindex", "ledger", "config", "resolve", "resolve/resolvetest", "lookup", "lookup/link", "event", "aliases", "cdb", "sqltable", "ldaptable", "redistable", "socketmap", "callout", "history"},
 	{"tables"},
 	{"proto", "standing"},
 	{"ipc", "inquiry", "service", "service/admin", "service/servicetest"},
