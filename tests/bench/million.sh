@@ -47,12 +47,23 @@ if [ ! -d "$dir" ]; then
 	"$work/fill" -spool "$dir/spool" -n "$n"
 	echo "fill: $(since "$t") ms"
 fi
+if [ ! -e "$dir/spool/index/schedule" ]; then # a first start, which finds no index and makes it
+	t=$(now)
+	ctl start >/dev/null
+	until told 'now=loaded' || [ "$(since "$t")" -gt 900000 ]; do sleep 0.1; done
+	echo "without an index, all is known: $(since "$t") ms"
+	sleep 3 # the news are written each second
+	t=$(now)
+	ctl stop >/dev/null
+	echo "stop: $(since "$t") ms, index of $(du -sm "$dir/spool/index" | cut -f1) MiB"
+fi
 rm -rf "${dir:?}/log/"*
 t=$(now)
 ctl start >/dev/null
 echo "start: $(since "$t") ms"
 until told ' by=dispatch' || told 'now=loaded' || [ "$(since "$t")" -gt 600000 ]; do sleep 0.02; done
 echo "first message that was due is tried: $(since "$t") ms"
+told 'now=remembered' && echo "$(grep -rhs 'now=remembered' "$dir/log" | sed 's/.*why=//')"
 took "first page during the walk" ctl queue list --limit 25
 until told 'now=loaded' || [ "$(since "$t")" -gt 600000 ]; do sleep 0.1; done
 echo "all is known: $(since "$t") ms"
@@ -60,6 +71,8 @@ echo "memory: $(memory)"
 for i in 1 2 3; do took "first page" ctl queue list --limit 25; done
 took "everything" ctl queue list --json
 took "by recipient" ctl queue list --json --recipient '*@d77.test'
+took "by one recipient" ctl queue list --json --recipient 'u77@d77.test'
+took "by sender" ctl queue list --json --sender '*7@s1.test' --limit 100
 took "by age" ctl queue list --json --older '71h 50m'
 echo "memory: $(memory)"
 ctl stop >/dev/null
