@@ -4,8 +4,21 @@
 package main
 
 import (
+	"fmt"
+	"os"
+
+	"filbert/pkg/proto"
 	"filbert/pkg/router"
 	"filbert/pkg/service"
 )
 
-func main() { service.Main("router", router.New(router.World{})) }
+func main() {
+	if len(os.Args) > 1 && os.Args[1] == proto.ExplainFlag {
+		if err := router.Beside(os.Stdin, os.Stdout); err != nil {
+			fmt.Fprintln(os.Stderr, "router:", err)
+			os.Exit(1)
+		}
+		return
+	}
+	service.Main("router", router.New(router.World{}))
+}

@@ -180,3 +180,25 @@ func (c *cutAfter) Write(b []byte) (int, error) {
 	}
 	return c.ResponseWriter.Write(b)
 }
+
+func TestRoutesAreComparedWhateverTheirOrder(t *testing.T) {
+	leaf := func(verdict, by string, hosts ...string) proto.ExplainAnswer {
+		return proto.ExplainAnswer{Leaves: []proto.ExplainLeaf{{Address: "a@x.test", Verdict: verdict, By: by, Hosts: hosts}}}
+	}
+	for name, c := range map[string]struct {
+		running, staged    proto.ExplainAnswer
+		different, unknown int
+	}{
+		"same":                {leaf("deliver", "mx", "a[192.0.2.1]:25", "b[192.0.2.2]:25"), leaf("deliver", "mx", "b[192.0.2.2]:25", "a[192.0.2.1]:25"), 0, 0},
+		"elsewhere":           {leaf("deliver", "mx"), leaf("deliver", "hub"), 1, 0},
+		"refused":             {leaf("deliver", "mx"), leaf("failed", "hub"), 1, 0},
+		"staged away":         {leaf("deliver", "mx"), leaf("deferred", "hub"), 0, 1},
+		"running away":        {leaf("deferred", "mx"), leaf("deliver", "hub"), 0, 1},
+		"no address any more": {leaf("deliver", "mx"), proto.ExplainAnswer{}, 0, 1},
+	} {
+		var r routesReport
+		if r.compare("a@x.test", &c.running, &c.staged); r.Different != c.different || r.Unknown != c.unknown || len(r.Differences) != c.different {
+			t.Errorf("%s: %+v", name, r)
+		}
+	}
+}

@@ -21,7 +21,7 @@ type simulateQuery struct {
 	asJSON                 bool
 
 	past, config, back string
-	rewrites           bool
+	routes, rewrites   bool
 }
 
 func (a *app) simulateCommand() *cobra.Command {
@@ -46,6 +46,11 @@ attempt that failed and the first that worked (--back early, middle or late); ma
 for one domain goes to one server, the one recorded last, which is the domain itself
 exactly where there are no MX records; each recipient is an attempt of its own.
 
+--routes tells for the recipients of that time (at most 10000, the newest) which of them would go
+elsewhere by FILE than by the running suite. Nothing is sent; a router of its own, with no
+suite behind it, is asked. Forward files and programs that route it cannot ask: of
+those it can't tell.
+
 --rewrites tells for the envelope addresses of that time which of them the [[rewrite]] rules of
 FILE make something else of than those in the files now. They are taken as they were recorded,
 that is behind the rules of then.
@@ -56,16 +61,19 @@ says so when there were more.`,
   mtactl simulate --down pc.example.org=30d --kind refused --mx=false --every 12h
   mtactl simulate --down example.org=1d --kind policy-4xx --json
   mtactl simulate --past 7d --config /etc/filbert/new.toml
+  mtactl simulate --past 2d --routes --config new.toml
   mtactl simulate --past 2d --rewrites --config new.toml --json`,
 		Args: cobra.NoArgs,
 		RunE: func(_ *cobra.Command, _ []string) error {
 			switch {
+			case q.past != "" && q.routes:
+				return a.simulateRoutes(&q)
 			case q.past != "" && q.rewrites:
 				return a.simulateRewrites(&q)
 			case q.past != "":
 				return a.simulatePast(&q)
-			case q.rewrites || q.config != "":
-				return fail(exUsage, "write mtactl simulate --past 7d --config FILE", "--config and --rewrites are about the past")
+			case q.routes || q.rewrites || q.config != "":
+				return fail(exUsage, "write mtactl simulate --past 7d --config FILE", "--config, --routes and --rewrites are about the past")
 			}
 			return a.simulate(&q)
 		},
@@ -80,9 +88,11 @@ says so when there were more.`,
 	f.StringVar(&q.past, "past", "", "replay what the history has of this `TIME`")
 	f.StringVar(&q.config, "config", "", "with --past: compare with the configuration in `FILE`")
 	f.StringVar(&q.back, "back", "middle", "with --past: when a server came back, between two attempts: early, middle or late")
+	f.BoolVar(&q.routes, "routes", false, "with --past: compare where the mail of its recipients would go")
 	f.BoolVar(&q.rewrites, "rewrites", false, "with --past: compare what is made of envelope addresses")
 	f.BoolVar(&q.asJSON, "json", false, "write JSON")
 	c.MarkFlagsMutuallyExclusive("down", "past")
+	c.MarkFlagsMutuallyExclusive("routes", "rewrites")
 	return c
 }
 
