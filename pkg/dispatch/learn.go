@@ -3,6 +3,7 @@ package dispatch
 import (
 	"context"
 	"slices"
+	"strings"
 	"time"
 
 	"filbert/pkg/event"
@@ -12,6 +13,7 @@ import (
 	"filbert/pkg/queueid"
 	"filbert/pkg/retry"
 	"filbert/pkg/smtp"
+	"filbert/pkg/untrusted"
 )
 
 const (
@@ -169,8 +171,12 @@ func (d *Dispatcher) follow(f *flight, i int, decision *retry.Decision) {
 	// code, stays beside it.
 	o.Class, o.Kind = outcome.Failed, outcome.Expired
 	o.Status = smtp.Status{Class: 5, Subject: 4, Detail: 7}
-	if o.Remote == "" { // else they are the server's words, which the report quotes
+	switch {
+	case o.Remote == "": // else they are the server's words, which the report quotes
 		o.Text = o.Text.Plus(" - " + decision.Why)
+	case decision.Once:
+		// Whoever reads that we have tried for a minute has to be told why no longer.
+		f.keepOutput(i, printed{text: untrusted.From(sentence(decision.Why)), words: true})
 	}
 }
 
@@ -250,4 +256,12 @@ func (f *flight) allPutOff() bool {
 		}
 	}
 	return len(f.outcomes) > 0
+}
+
+// sentence makes words that stand behind others stand alone.
+func sentence(words string) string {
+	if words == "" {
+		return ""
+	}
+	return strings.ToUpper(words[:1]) + words[1:] + "."
 }

@@ -57,8 +57,9 @@ func (r *Request) recipientFields(b *strings.Builder, i int) {
 	if o.Remote != "" {
 		field(b, "Remote-MTA", "dns; "+untrusted.From(o.Remote).ForHeader())
 	}
-	// The site's own words are for people: they stand in the first part alone.
-	if !o.Text.IsEmpty() && !r.succeeded() && r.wordsFor(i).IsEmpty() {
+	// The site's own words are for people: they stand in the first part alone. What a
+	// server said is not theirs.
+	if !o.Text.IsEmpty() && !r.succeeded() && (r.wordsFor(i).IsEmpty() || o.Remote != "") {
 		field(b, "Diagnostic-Code", diagnosis(o))
 	}
 	field(b, "Last-Attempt-Date", message.FormatDate(r.Now))

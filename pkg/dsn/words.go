@@ -134,6 +134,10 @@ func (v *voice) aboutRecipient(b *strings.Builder, i int) {
 	}
 	if words := r.wordsFor(i); !words.IsEmpty() {
 		b.WriteString(siteWords(words))
+		if o.Remote != "" && !o.Text.IsEmpty() {
+			b.WriteString(indent(v.sayOf("said.server", i)))
+			b.WriteString(quote(o.Text))
+		}
 		return
 	}
 	cause := string(CauseOf(o))

@@ -14,6 +14,7 @@ type Decision struct {
 	GiveUp time.Time // when it will have been tried long enough
 	Final  bool      // the next attempt is the last
 	Over   bool      // no further attempt: it is given up now
+	Once   bool      // as an earlier message was: this one was tried once
 	Rule   string
 	Why    string // in plain words: what was known
 }
@@ -44,6 +45,7 @@ func (r Rules) Judge(subject Subject, s *State, m Message, now time.Time) Decisi
 	case r.spent(&subject, x, s, m, now):
 		d.Over = true
 		if x.single(s, m) {
+			d.Once = true
 			d.Why += ", and mail for it was given up on " + moment(s.GaveUp) + "; it was tried once more"
 		}
 	case !d.Next.Before(d.GiveUp):
