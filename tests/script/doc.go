@@ -82,6 +82,11 @@
 //	make-message OCTETS FILE    a message of that size, with lines of all lengths
 //	control [-socket NAME] METHOD PATH [BODYFILE]
 //	                            HTTP over a control socket, the answer on stdout
+//	tick [N | all]              move the clock (testing.move_clock) to where the next message
+//	                            of the queue is due, and wait until it was tried; N times,
+//	                            or until nothing is due any more
+//	times REGEXP AFTER...       the lines of the log that match, and no others, came so long
+//	                            after the first of them (2h30m), by their own times
 //	octets SOCKET FILE          send octets (Go escapes) to a Unix socket and wait
 //	                            until it is closed
 //

@@ -64,6 +64,7 @@ var commands = map[string]func(ts *testscript.TestScript, neg bool, args []strin
 	"wait-log": waitLog, "log": logCommand, "wait-settled": waitSettled, "wait-queue": waitQueue,
 	"wait-file": waitFile, "until": untilOutput, "same-message": sameMessage, "match": match, "report": report,
 	"make-message": makeMessage, "control": control, "octets": octets,
+	"tick": tick, "times": times,
 }
 
 func condition(name string) (bool, error) {
