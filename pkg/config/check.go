@@ -46,6 +46,7 @@ func (c *checker) check() {
 	c.checkReports()
 	c.checkVerify()
 	c.checkLimits()
+	c.checkLoad()
 	c.checkDNS()
 	c.checkSpool()
 	c.checkMemory()

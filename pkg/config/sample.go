@@ -140,6 +140,8 @@ var examples = map[string]string{
 	"transport.NAME.concurrency":      `50`,
 	"transport.NAME.warm_up":          `{ from = "2026-12-01", days = 30, first = "50 per day" }`,
 	"provider.NAME.warm_up":           `{ from = "2026-12-01", days = 30, first = "50 per day" }`,
+	"load.begin":                      `2`,
+	"load.full":                       `6`,
 	"provider.NAME.mx":                `["*.mx.example.net"]`,
 	"provider.NAME.deliveries":        `50`,
 	"provider.NAME.start_concurrency": `5`,

@@ -111,6 +111,7 @@ func (d *Dispatcher) Open(p *service.Process) error {
 	d.settings.Store(p.Settings())
 	d.limits = newLimits(p.Settings())
 	p.Board.WithPaces(d.limits.paces)
+	p.OnLoad(d.takeLoad)
 	if d.clock = p.Clock; d.clock.Movable() {
 		d.now, d.limits.now = d.clock.Now, d.clock.Now
 	}

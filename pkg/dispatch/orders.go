@@ -11,6 +11,7 @@ import (
 	"filbert/pkg/event"
 	"filbert/pkg/ipc"
 	"filbert/pkg/outcome"
+	"filbert/pkg/pace"
 	"filbert/pkg/proto"
 	"filbert/pkg/settings"
 	"filbert/pkg/standing"
@@ -23,6 +24,7 @@ type orders struct {
 	mu    sync.Mutex // of all below, and of the limits that follow from it
 	set   *standing.Set
 	timer *clock.Timer // at the next end of one
+	level int          // percent of the limits that the load of the machine leaves; 0: all
 }
 
 // now is what is in force, nil while there is nothing.
@@ -67,8 +69,9 @@ func (d *Dispatcher) applyLimits() {
 	if n := o.set.Limit(proto.TargetDeliveries, now); n > 0 {
 		s.Limits.Deliveries = n
 	}
+	s.Limits.Deliveries = pace.Part(s.Limits.Deliveries, o.level)
 	d.limits.apply(&s)
-	d.limits.limitLocal(o.set.Limit(proto.TargetLocal, now), localTransports(&s))
+	d.limits.limitLocal(localLimit(o.set.Limit(proto.TargetLocal, now), s.Limits.LocalChildren, o.level), localTransports(&s))
 	if o.timer != nil {
 		o.timer.Stop()
 		o.timer = nil
@@ -76,6 +79,23 @@ func (d *Dispatcher) applyLimits() {
 	if end := o.set.NextEnd(now); !end.IsZero() {
 		o.timer = d.clock.AfterFunc(max(end.Sub(now), time.Millisecond), d.applyLimits)
 	}
+}
+
+// localLimit is how many deliveries there are on this machine at once: by an order, or
+// where the load leaves part of what there may be otherwise; 0 = no limit of their own.
+func localLimit(ordered, children, level int) int {
+	if ordered == 0 && level > 0 && level < pace.Whole {
+		ordered = children
+	}
+	return pace.Part(ordered, level)
+}
+
+// takeLoad puts in force what the load of the machine leaves of the limits.
+func (d *Dispatcher) takeLoad(level int) {
+	d.orders.mu.Lock()
+	d.orders.level = level
+	d.orders.mu.Unlock()
+	d.applyLimits()
 }
 
 func localTransports(s *settings.Settings) map[string]bool {

@@ -152,6 +152,7 @@ func (m *Master) bringUp(c *child, start *proto.Start, files []*os.File) error {
 	c.ready = true
 	c.mu.Unlock()
 	m.repeatOrders(c)
+	m.repeatLoad(context.Background(), c)
 	m.repeatClock(c)
 	m.log.Emit(event.Child{Did: "started", Name: string(c.service), PID: c.pid(), Status: ready.Confined})
 	return nil

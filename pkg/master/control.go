@@ -79,6 +79,7 @@ func (m *Master) status(ctx context.Context, with detail) *proto.Status {
 		Started:      m.started,
 		State:        m.state,
 		ConfigLoaded: m.loaded,
+		Load:         m.loadStatusLocked(),
 	}
 	for _, list := range [][]*binding{m.tcp, m.paths} {
 		for _, b := range list {

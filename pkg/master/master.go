@@ -72,6 +72,7 @@ type Master struct {
 	paths      []*binding
 	out        *os.File // the log
 	standing   []proto.StandingOrder
+	load       proto.LoadStatus // Level 0: not looked yet
 	state      string
 }
 
@@ -286,7 +287,8 @@ func (m *Master) serve(ctx context.Context) error {
 	var wg sync.WaitGroup
 	control, err := m.openControl()
 	if err == nil {
-		wg.Add(3)
+		wg.Add(4)
+		go func() { defer wg.Done(); m.watchLoad(side) }()
 		go func() { defer wg.Done(); m.serveControl(side, control) }()
 		go func() { defer wg.Done(); m.announce(side) }()
 		go func() { defer wg.Done(); m.emptyMaildrop(side) }()

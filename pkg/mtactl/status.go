@@ -98,6 +98,7 @@ func (a *app) printStatus(st *proto.Status, verbose bool) {
 	fmt.Fprintf(a.Out, "Filbert %s on %s is %s since %s (%s), pid %d\n", st.Version, a.paint(bold, st.Hostname),
 		a.state(st.State), st.Started.Local().Format("2006-01-02 15:04:05"), age(now.Sub(st.Started)), st.PID)
 	a.listeners(st)
+	a.printLoad(st.Load, now)
 	fmt.Fprintln(a.Out)
 	t := &table{}
 	t.add("SERVICE", "STATE", "PID", "USER", "UP", "RESTARTS", "")

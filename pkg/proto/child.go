@@ -28,6 +28,8 @@ import (
 //	   D: OrdersTaken
 //	*. M: MoveClock    your clock is now so far ahead (pkg/clock)
 //	   D: ClockMoved
+//	*. M: Load         to smtpd and dispatch (load.go)
+//	   D: Done
 //	*. M: BoardQuery   what are you doing just now?
 //	   D: Board
 //	*. M: StatsQuery   what have you counted (stats.go)?
@@ -55,9 +57,10 @@ const (
 	KindBoard        = 11
 	KindReopenLog    = 12
 	KindDrain        = 14
-	KindDone         = 15 // answers Connected, ReopenLog, Drain
+	KindDone         = 15 // answers Connected, ReopenLog, Drain, Load
 	KindMoveClock    = 16
 	KindClockMoved   = 17
+	KindLoad         = 20 // load.go; 18 is in stats.go
 )
 
 // Limits of this arrow.

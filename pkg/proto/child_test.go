@@ -23,6 +23,7 @@ func childMessages() []func() childMessage {
 		func() childMessage { return new(Reconfigure) },
 		func() childMessage { return new(Drain) },
 		func() childMessage { return new(Board) },
+		func() childMessage { return new(Load) },
 		func() childMessage { return new(MoveClock) },
 		func() childMessage { return new(Stats) },
 		func() childMessage { return new(Turn) },
@@ -40,6 +41,7 @@ func FuzzChild(f *testing.F) {
 		}},
 		&Drain{Bound: time.Second},
 		&Stats{CPU: time.Second, Figures: []Figure{{Name: FigureOpened, Count: 3, Time: time.Second}}},
+		&Load{Level: 40},
 	} {
 		var e wire.Encoder
 		m.EncodeTo(&e)

@@ -66,9 +66,11 @@ type Status struct {
 	// State is "starting", "running" or "stopping".
 	State string `json:"state"`
 	// ConfigLoaded is when the configuration in force was read.
-	ConfigLoaded time.Time        `json:"config_loaded"`
-	Services     []ServiceStatus  `json:"services"`
-	Listeners    []ListenerStatus `json:"listeners"`
+	ConfigLoaded time.Time `json:"config_loaded"`
+	// Load is there where limits follow the load of the machine.
+	Load      *LoadStatus      `json:"load,omitempty"`
+	Services  []ServiceStatus  `json:"services"`
+	Listeners []ListenerStatus `json:"listeners"`
 }
 
 // ServiceStatus is one program of the suite.

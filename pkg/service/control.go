@@ -122,6 +122,8 @@ func (c *control) act(p *Process, call *ipc.Call) {
 		err = takeOrders(p, call)
 	case proto.KindMoveClock:
 		err = moveClock(p, call)
+	case proto.KindLoad:
+		err = takeLoad(p, call)
 	case proto.KindBoardQuery:
 		call.Reply(p.Board.Snapshot())
 	case proto.KindStatsQuery:

@@ -73,6 +73,7 @@ type Process struct {
 	outgrown func() bool
 
 	orders standingOrders
+	load   load
 
 	mu        sync.Mutex
 	reloads   []func(*settings.Settings)

@@ -40,6 +40,7 @@ func Default() *Settings {
 			Expansion:      50_000,
 			DrainTimeout:   Duration(30 * time.Second),
 		},
+		Load: Load{Measure: "load", Every: Duration(5 * time.Second), Proc: "/proc"},
 		DNS: DNS{
 			Timeout:     Duration(5 * time.Second),
 			Deadline:    Duration(30 * time.Second),

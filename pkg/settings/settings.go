@@ -36,6 +36,7 @@ type Settings struct {
 	Retry      []Retry              `toml:"retry" json:"retry"`
 	Reports    Reports              `toml:"reports" json:"reports"`
 	Limits     Limits               `toml:"limits" json:"limits"`
+	Load       Load                 `toml:"load" json:"load"`
 	DNS        DNS                  `toml:"dns" json:"dns"`
 	Spool      Spool                `toml:"spool" json:"spool"`
 	Memory     Memory               `toml:"memory" json:"memory"`

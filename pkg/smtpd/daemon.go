@@ -88,6 +88,7 @@ func (d *daemon) Serve(ctx context.Context, p *service.Process) error {
 	s.qmgr = p.Client(proto.QMgr, ipc.ClientOptions{})
 	p.OnReload(d.reload)
 	p.OnOrders(s.heed)
+	p.OnLoad(s.takeLoad)
 	defer s.forgetOrders()
 
 	failed := s.start()

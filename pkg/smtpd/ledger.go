@@ -12,13 +12,14 @@ import (
 type ledger struct {
 	mu        sync.Mutex
 	max       int
+	strangers int // connections in all beyond which those who may not relay are turned away
 	perClient int
 	open      map[*dialogue]struct{}
 	clients   map[netip.Prefix]int
 }
 
 func newLedger(limit, perClient int) *ledger {
-	return &ledger{max: limit, perClient: perClient, open: map[*dialogue]struct{}{}, clients: map[netip.Prefix]int{}}
+	return &ledger{max: limit, strangers: limit, perClient: perClient, open: map[*dialogue]struct{}{}, clients: map[netip.Prefix]int{}}
 }
 
 // verdict is what becomes of a new connection.
@@ -29,6 +30,7 @@ const (
 	admitted verdict = iota
 	tooManyInAll
 	tooManyFromClient
+	tooMuchLoad
 )
 
 // clientOf is what counts as one client: an IPv4 address, or the /64 that one
@@ -52,6 +54,9 @@ func (l *ledger) admit(d *dialogue, now time.Time) verdict {
 	client := clientOf(d.session.peer)
 	if l.clients[client] >= l.perClient {
 		return tooManyFromClient
+	}
+	if len(l.open) >= l.strangers && l.strangers < l.max && d.session.relay != mayRelay {
+		return tooMuchLoad
 	}
 	if len(l.open) >= l.max {
 		victim := l.slowestLocked(now)
@@ -116,8 +121,8 @@ func (l *ledger) each(f func(*dialogue)) {
 }
 
 // resize puts new limits in force, for those who come.
-func (l *ledger) resize(limit, perClient int) {
+func (l *ledger) resize(limit, strangers, perClient int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.max, l.perClient = limit, perClient
+	l.max, l.strangers, l.perClient = limit, strangers, perClient
 }

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"filbert/pkg/clock"
+	"filbert/pkg/pace"
 	"filbert/pkg/proto"
 	rules "filbert/pkg/standing"
 )
@@ -15,6 +16,7 @@ type orders struct {
 	mu    sync.Mutex
 	set   *rules.Set
 	timer *clock.Timer // at the next end of one
+	level int          // percent of the limits that the load of the machine leaves; 0: all
 }
 
 // heed puts orders in force, in place of those before.
@@ -25,6 +27,14 @@ func (s *server) heed(list []proto.StandingOrder) {
 	}
 	s.orders.mu.Lock()
 	s.orders.set = set
+	s.orders.mu.Unlock()
+	s.resize()
+}
+
+// takeLoad puts in force what the load of the machine leaves of the limits.
+func (s *server) takeLoad(level int) {
+	s.orders.mu.Lock()
+	s.orders.level = level
 	s.orders.mu.Unlock()
 	s.resize()
 }
@@ -53,7 +63,11 @@ func (s *server) resize() {
 				most = min(n, port.MaxConnections)
 			}
 		}
-		d.ledger.resize(most, port.MaxPerClient)
+		strangers := most
+		if !port.Submission {
+			strangers = pace.Part(most, pace.StrangersLevel(o.level))
+		}
+		d.ledger.resize(most, strangers, port.MaxPerClient)
 	}
 	if o.timer != nil {
 		o.timer.Stop()

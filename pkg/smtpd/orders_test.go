@@ -47,3 +47,27 @@ func TestLimitOfReceptionsIsObeyedAndGivenUp(t *testing.T) {
 		t.Errorf("%d connections, not %d as before", r.door.ledger.max, most)
 	}
 }
+
+func TestLoadTurnsStrangersAwayFirst(t *testing.T) {
+	for name, test := range map[string]struct {
+		change func(*settings.Settings, *settings.Listen)
+		code   int
+	}{
+		"a stranger":   {func(_ *settings.Settings, l *settings.Listen) { l.Trusted = []string{} }, 421},
+		"who relays":   {func(_ *settings.Settings, l *settings.Listen) { l.Trusted = []string{"*"} }, 220},
+		"a submission": {func(_ *settings.Settings, l *settings.Listen) { l.Trusted, l.Submission = []string{}, true }, 220},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t, func(s *settings.Settings, l *settings.Listen) {
+				l.MaxConnections = 10
+				test.change(s, l)
+			})
+			first, second := r.connect(), r.connect() // two of ten are left at the worst
+			defer first.conn.Close()
+			defer second.conn.Close()
+			r.server.takeLoad(10)
+			third := r.dial()
+			third.expect(test.code)
+		})
+	}
+}

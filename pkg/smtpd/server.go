@@ -151,6 +151,8 @@ func (s *server) greet(door *door, conn net.Conn) {
 		s.turnAway(d, "Too many connections")
 	case tooManyFromClient:
 		s.turnAway(d, "Too many connections from your address")
+	case tooMuchLoad:
+		s.turnAway(d, "This machine is busy; please try again later")
 	case admitted:
 		s.running.Add(1)
 		go func() {
