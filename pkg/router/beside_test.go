@@ -15,8 +15,9 @@ func TestBesideTheSuiteAddressesAreRoutedByOtherSettings(t *testing.T) {
 	s.Hostname, s.Domains.Local = "mail.test", []string{"home.test"}
 	s.DNS.Servers = []string{"127.0.0.1:9"}
 	s.Transports = settings.DefaultTransports()
+	s.Lookups = map[string]settings.Lookup{"people": {Type: "inline", Entries: map[string]string{"eve": "daemon:/home/eve"}}}
 	s.Directors = []settings.Director{
-		{Name: "forward", Driver: "forwardfile", File: ".forward", Conditions: settings.Conditions{LocalParts: []string{"root"}}},
+		{Name: "forward", Driver: "forwardfile", File: ".forward", Lookup: "people"},
 		{Name: "all", Driver: "accept", Transport: "maildir"},
 	}
 	s.Routers = []settings.Router{{Name: "hub", Driver: "smarthost", Hosts: []string{"[192.0.2.1]:25"}, Transport: "smtp"}}
@@ -43,7 +44,7 @@ func TestBesideTheSuiteAddressesAreRoutedByOtherSettings(t *testing.T) {
 			t.Errorf("no %s in %s", want, lines[i])
 		}
 	}
-	if got, err := ask(proto.BesideQuery{Settings: words, Queries: []proto.ExplainQuery{{Address: "root@home.test"}}}); err != nil || !strings.Contains(got, `"deferred"`) {
+	if got, err := ask(proto.BesideQuery{Settings: words, Queries: []proto.ExplainQuery{{Address: "eve@home.test"}}}); err != nil || !strings.Contains(got, `"deferred"`) {
 		t.Errorf("a forward file, which only the suite reads: %v, %s", err, got)
 	}
 	if _, err := ask(proto.BesideQuery{Settings: words, Queries: make([]proto.ExplainQuery, proto.MaxBeside+1)}); err == nil {
