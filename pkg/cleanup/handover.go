@@ -11,14 +11,16 @@ import (
 	"filbert/pkg/proto"
 )
 
-// handoverBudget bounds the content, in bytes, that waits to be sent to
+// handoverBudget bounds the memory, in bytes, of what waits to be sent to
 // dispatch or to be taken by it. Beyond it dispatch is told to look into the
 // journal instead: there the message is anyway.
 const handoverBudget = 32 << 20
 
-// What a message costs beside its content. Descriptors are scarcer than memory.
+// What a message costs. While a connection is behind, its content is there as it came,
+// as a frame, and in the buffer that is being sent. Descriptors are scarcer than memory.
 const (
-	frameCost = 512
+	copies    = 3
+	frameCost = 1 << 10
 	fileCost  = 64 << 10
 )
 
@@ -35,10 +37,7 @@ type handover struct {
 
 // give sends one accepted message; file may be nil.
 func (h *handover) give(m *proto.Attempt, file *os.File) {
-	cost := int64(len(m.Content.Inline)) + frameCost
-	if file != nil {
-		cost += fileCost
-	}
+	cost := handoverCost(m, file != nil)
 	if !h.reserve(cost) {
 		closeFile(file)
 		return
@@ -54,6 +53,14 @@ func (h *handover) give(m *proto.Attempt, file *os.File) {
 			h.log.Emit(event.TroubleOf(m.Envelope.ID, "hand over to dispatch", err))
 		}
 	}, files...)
+}
+
+func handoverCost(m *proto.Attempt, file bool) int64 {
+	cost := copies*int64(len(m.Content.Inline)) + frameCost
+	if file {
+		cost += fileCost
+	}
+	return cost
 }
 
 func (h *handover) reserve(cost int64) bool {

@@ -74,7 +74,7 @@ type Dispatcher struct {
 
 	mu         sync.Mutex
 	flights    map[queueid.ID]struct{}
-	held       int64 // inline content of flights, bytes
+	held       int64 // memory of first attempts, bytes (flight.cost)
 	backlog    []waiting
 	waitingIDs map[queueid.ID]struct{}
 	unflushed  map[queueid.ID]journal.Ref // filed, and the mark may not be on disk yet

@@ -21,8 +21,10 @@ const (
 	// maxFlights bounds the messages under way at once; what comes beyond
 	// waits in the journal, as a reference.
 	maxFlights = 5000
-	// maxHeld bounds their inline content, in bytes.
-	maxHeld = 96 << 20
+	// maxHeld bounds the memory, in bytes, of first attempts: their inline content,
+	// and flightCost for all else of each.
+	maxHeld    = 64 << 20
+	flightCost = 16 << 10 // a goroutine with its stack, most of it, envelope, leaves
 	// troublePause is the wait before a message that could not be filed is
 	// attempted again.
 	troublePause = 30 * time.Second
@@ -73,17 +75,20 @@ func (d *Dispatcher) begin(f *flight) bool {
 		return true
 	}
 	d.flights[f.env.ID] = struct{}{}
-	d.held += int64(len(f.content.Inline))
+	d.held += f.cost()
 	d.wg.Add(1)
 	d.mu.Unlock()
 	go d.fly(f)
 	return true
 }
 
+// cost is the memory that a first attempt takes, about.
+func (f *flight) cost() int64 { return int64(len(f.content.Inline)) + flightCost }
+
 // fly runs a first attempt and makes room for the next.
 func (d *Dispatcher) fly(f *flight) {
 	defer d.wg.Done()
-	cost := int64(len(f.content.Inline))
+	cost := f.cost()
 	left := d.run(d.ctx, f)
 	f.close()
 	d.mu.Lock()

@@ -157,3 +157,23 @@ func TestUnreadableQueueDoesNotStopTheStart(t *testing.T) {
 		t.Errorf("%d deliveries", len(r.jobs))
 	}
 }
+
+func TestFlightsAreCountedWithWhatTheyTakeBesideContent(t *testing.T) {
+	r := newRig(t)
+	r.d.held = maxHeld - 1
+	f := r.accept("a@x.example")
+	if !r.d.begin(f) {
+		t.Fatal("no room below the budget")
+	}
+	r.d.wg.Wait()
+	if r.d.held != maxHeld-1 {
+		t.Errorf("%d bytes are held, not %d", r.d.held, maxHeld-1)
+	}
+	r.d.held = maxHeld
+	if r.d.begin(r.accept("b@x.example")) {
+		t.Error("begun beyond the budget")
+	}
+	if c := f.cost(); c < flightCost {
+		t.Errorf("a flight counts as %d bytes", c)
+	}
+}

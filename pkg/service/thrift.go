@@ -8,9 +8,8 @@ import (
 // gcPercent lets a heap grow to three times what is alive before it is collected.
 // What is alive in a daemon is a few megabytes, and nearly all it allocates lives as long
 // as one message: collecting at twice that, the runtime's default, costs up to an
-// eighth of the processor time under load. More than this saves no more, and a burst that
-// does stay alive for a while would take more memory. Near the memory limit of the
-// confinement the runtime collects sooner.
+// eighth of the processor time under load. More than this saves no more. Of what is
+// alive in a burst see garbage.
 const gcPercent = 200
 
 // thrift makes the Go runtime of a daemon a good neighbour of the others. Five of
@@ -20,6 +19,7 @@ const gcPercent = 200
 func thrift() {
 	runtime.GOMAXPROCS(shareOf(runtime.GOMAXPROCS(0)))
 	debug.SetGCPercent(gcPercent)
+	tune(&collector{percent: gcPercent, set: debug.SetGCPercent})
 }
 
 // shareOf is how many of the cores one daemon may keep busy at once.
