@@ -44,6 +44,22 @@ func (r *rememberer) awaitAnswer(ctx context.Context) {
 	}
 }
 
+// recallAtStart asks again while that is waited for: mtadb may be starting, too.
+func (r *rememberer) recallAtStart(ctx context.Context) {
+	defer close(r.asked)
+	for until := time.Now().Add(recallPatience); ; {
+		r.recallUnread(ctx)
+		if len(r.unread) == 0 || time.Now().After(until) {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(recallPatience / 20):
+		}
+	}
+}
+
 // recallUnread asks for what was not yet answered.
 func (r *rememberer) recallUnread(ctx context.Context) {
 	for len(r.unread) > 0 && r.recall(ctx, r.unread[0]) == nil {
@@ -53,8 +69,7 @@ func (r *rememberer) recallUnread(ctx context.Context) {
 
 func (r *rememberer) run(ctx context.Context) {
 	r.unread = []proto.MemoryKind{proto.MemoryHost, proto.MemoryAddress, proto.MemoryQuirk}
-	r.recallUnread(ctx)
-	close(r.asked)
+	r.recallAtStart(ctx)
 	for {
 		pause := rememberEvery
 		if r.away {

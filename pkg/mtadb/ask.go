@@ -254,7 +254,7 @@ func (m *Memory) getMemory(w http.ResponseWriter, r *http.Request) {
 }
 
 func noKind(w http.ResponseWriter) {
-	admin.Fail(w, http.StatusBadRequest, "there is no such kind", "there are host, address, quirk, order and callout")
+	admin.Fail(w, http.StatusBadRequest, "there is no such kind", "there are host, address, quirk and callout")
 }
 
 func kindNamed(name string) (proto.MemoryKind, bool) {

@@ -14,7 +14,7 @@ import (
 // bound is how much of a kind is kept. What is beyond goes in the order of expiry.
 type bound struct {
 	records, bytes uint64
-	age            time.Duration // of what names no end of its own; 0 = for ever
+	age            time.Duration // of what names no end of its own
 }
 
 // bounds are some hundred bytes a record for the busiest machine that we know of, so
@@ -27,8 +27,6 @@ func bounds(kind proto.MemoryKind) bound {
 		return bound{400_000, 64 << 20, 30 * 24 * time.Hour}
 	case proto.MemoryQuirk:
 		return bound{200_000, 48 << 20, 30 * 24 * time.Hour}
-	case proto.MemoryOrder: // an administrator's word is never forgotten by itself
-		return bound{10_000, 8 << 20, 0}
 	case proto.MemoryCallout:
 		return bound{200_000, 32 << 20, 7 * 24 * time.Hour}
 	}
@@ -66,15 +64,11 @@ func encodeRecord(r *proto.MemoryRecord, now time.Time, expires int64) []byte {
 }
 
 func expiry(r *proto.MemoryRecord, now time.Time) int64 {
-	age := bounds(r.Kind).age
-	if r.Expires != 0 || age == 0 {
+	if r.Expires != 0 {
 		return r.Expires
 	}
-	return now.Add(age).Unix()
+	return now.Add(bounds(r.Kind).age).Unix()
 }
-
-// errNoMore refuses a kind of which nothing may be dropped.
-var errNoMore = errors.New("there are as many of them as may be")
 
 // remember keeps records, all or none.
 func (s *store) remember(list []proto.MemoryRecord, now time.Time) error {
@@ -100,12 +94,9 @@ func (s *store) remember(list []proto.MemoryRecord, now time.Time) error {
 			had = 0
 		}
 		c.bytes += uint64(len(key)+len(value)) - uint64(had)
-		if most := bounds(r.Kind); most.age == 0 && (c.records > most.records || c.bytes > most.bytes) {
-			return fmt.Errorf("remember of kind %s: %w", r.Kind, errNoMore)
-		}
 		counts[r.Kind] = c
 		err = b.Set(key, value, nil)
-		if err == nil && expires != 0 {
+		if err == nil {
 			err = b.Set(expiryKey(r.Kind, expires, r.Key), nil, nil)
 		}
 		if err != nil {

@@ -187,25 +187,6 @@ func TestAKindKeepsWithinItsBoundAndTheFirstToExpireGoes(t *testing.T) {
 	}
 }
 
-func TestOrdersAreRefusedAndNotForgotten(t *testing.T) {
-	s := opened(t, t.TempDir())
-	var list []proto.MemoryRecord
-	for i := range bounds(proto.MemoryOrder).records {
-		list = append(list, proto.MemoryRecord{Kind: proto.MemoryOrder, Key: fmt.Sprint(i), Value: []byte("x")})
-	}
-	keep(t, s, noon, list...)
-	err := s.remember([]proto.MemoryRecord{{Kind: proto.MemoryOrder, Key: "more", Value: []byte("x")}}, noon)
-	if !errors.Is(err, errNoMore) {
-		t.Errorf("one more: %v", err)
-	}
-	if err := s.sweep(noon.Add(1000 * 24 * time.Hour)); err != nil {
-		t.Fatal(err)
-	}
-	if c := s.counts[proto.MemoryOrder]; c.records != uint64(len(list)) {
-		t.Errorf("%d are left", c.records)
-	}
-}
-
 // line is one of a log.
 func line(at time.Time, id queueid.ID, rest string) string {
 	who := "-"

@@ -31,7 +31,7 @@ const (
 	MemoryHost    MemoryKind = 1 // retry state of a server: dispatch
 	MemoryAddress MemoryKind = 2 // retry state of an address: dispatch
 	MemoryQuirk   MemoryKind = 3 // what a server can and can't do: dispatch, as smtp-client says
-	MemoryOrder   MemoryKind = 4 // administrators' orders: qmgr
+	// 4 was administrators' orders, which live in a file of qmgr's.
 	MemoryCallout MemoryKind = 5 // what servers said of addresses: router
 )
 
@@ -40,8 +40,6 @@ func MayKeep(caller Service, kind MemoryKind) bool {
 	switch kind {
 	case MemoryHost, MemoryAddress, MemoryQuirk:
 		return caller == Dispatch
-	case MemoryOrder:
-		return caller == QMgr
 	case MemoryCallout:
 		return caller == Router
 	}
@@ -56,7 +54,7 @@ func MayRecall(caller Service, kind MemoryKind) bool {
 
 // MemoryKinds lists all of them.
 func MemoryKinds() []MemoryKind {
-	return []MemoryKind{MemoryHost, MemoryAddress, MemoryQuirk, MemoryOrder, MemoryCallout}
+	return []MemoryKind{MemoryHost, MemoryAddress, MemoryQuirk, MemoryCallout}
 }
 
 // String is the name that people see, "" of no kind.
@@ -68,8 +66,6 @@ func (k MemoryKind) String() string {
 		return "address"
 	case MemoryQuirk:
 		return "quirk"
-	case MemoryOrder:
-		return "order"
 	case MemoryCallout:
 		return "callout"
 	}
