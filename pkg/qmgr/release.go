@@ -64,6 +64,8 @@ func (q *schedule) bringForward(e *entry, now int64) int {
 // rebuilt is when a message is due by what its log tells, as dispatch would say
 // today: what it knew of hosts and addresses may have been lost, and is asked again when the
 // time comes.
+// Lookups of rules are not asked here: what they might say is thought possible, so that no
+// message is given up earlier for it (retry.Answers).
 func (m *stored) rebuilt(rules *retry.Rules, now int64, dice float64) (due, giveUp int64) {
 	if m.env.IsHeld(m.book.FirstAttempt, milli(now)) {
 		return m.env.ReleaseAt.UnixMilli(), 0
