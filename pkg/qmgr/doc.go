@@ -12,6 +12,10 @@
 //
 //	schedule.go   the messages and when they are due (pure: no clock, no I/O)
 //	load.go       deferred/ and hold/ at the start, behind what is already served
+//	remember.go   the index on disk at the start, and what the walk still has to look at
+//	remind.go     writing it (news.go: what has changed), each second
+//	candidates.go looking for addresses in it
+//	hops.go       who waits for which next hop
 //	serve.go      asking dispatch for what is due
 //	mine.go       run/mine/qmgr: what users see of their own mail (words.go says it)
 //	cancel.go     what they cancel
@@ -26,14 +30,15 @@
 //
 // # What a crash leaves
 //
-// The schedule is memory only. It is built again from deferred/ and hold/ with
-// their logs; an attempt or an order that was under way is dispatch's to finish. Orders
+// The schedule is memory. The index on disk (pkg/qindex) remembers it, but for the last
+// second or more; it is believed until the walk of deferred/ and hold/ with their logs, which are
+// the truth, has come by. An attempt or an order that was under way is dispatch's to finish. Orders
 // that stand are on disk before they are answered.
 //
 // # Security
 //
 // Runs as filbert; reads spool/deferred and spool/hold, moves what it can't
-// read from hold/ to corrupt/, and writes spool/orders. All else is done to files by dispatch. Its control
+// read from hold/ to corrupt/, and writes spool/orders and spool/index. All else is done to files by dispatch. Its control
 // socket answers administrators only (peer credentials). At run/mine/qmgr any user of
 // the machine is told of the messages that he handed in, by the user id that the
 // kernel gives and within the bounds of proto/people.go, and of nothing else.

@@ -32,8 +32,9 @@ import (
 var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
 type rig struct {
-	t *testing.T
-	q *Manager
+	t   *testing.T
+	q   *Manager
+	dir string // of the spool
 
 	mu   sync.Mutex
 	now  time.Time
@@ -52,7 +53,8 @@ func newRig(t *testing.T) *rig {
 // newRigFor is one for a benchmark, too.
 func newRigFor(t testing.TB) *rig {
 	t.Helper()
-	fs, err := durable.Open(t.TempDir())
+	dir := t.TempDir()
+	fs, err := durable.Open(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -60,7 +62,7 @@ func newRigFor(t testing.TB) *rig {
 	if err := spool.Prepare(fs); err != nil {
 		t.Fatal(err)
 	}
-	r := &rig{now: noon}
+	r := &rig{now: noon, dir: dir}
 	r.say = r.obey
 	q := New()
 	q.now = func() time.Time {
