@@ -33,7 +33,7 @@ func decide(m *proto.Report, postmaster mailaddr.Address) decision {
 	}
 	for i := range m.Envelope.Recipients {
 		r := &m.Envelope.Recipients[i]
-		if wants(m.What, r.Notify) && !(d.isNews() && r.ErrorsTo != nil) {
+		if (wants(m.What, r.Notify) || traced(m, r.Notify)) && !(d.isNews() && r.ErrorsTo != nil) {
 			d.about = append(d.about, i)
 		}
 	}
@@ -88,6 +88,18 @@ func wants(what proto.ReportKind, n envelope.Notify) bool {
 		return wants(proto.ReportDelay, n) && !n.Has(envelope.NotifySuccess)
 	}
 	return n.Has(envelope.NotifySuccess)
+}
+
+// traced tells whether a confirmation is due as the sender gave a time by which to
+// deliver (RFC 2852, section 4.1.4): dispatch sends it where a server has taken over.
+func traced(m *proto.Report, n envelope.Notify) bool {
+	by := &m.Envelope.DeliverBy
+	return m.What == proto.ReportSuccess && (by.Trace || by.Mode == envelope.ByNotify) && !n.Has(envelope.NotifyNever)
+}
+
+// wasPromised: a sender who gave a time with mode N is told of the delay, be it a program.
+func wasPromised(m *proto.Report) bool {
+	return m.What == proto.ReportDelay && m.Envelope.DeliverBy.Mode == envelope.ByNotify
 }
 
 // goesTo tells whether the failed report was itself one to the postmaster: then

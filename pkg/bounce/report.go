@@ -53,7 +53,7 @@ func (b *Bounce) report(ctx context.Context, call *ipc.Call, m *proto.Report) pr
 	if err != nil {
 		return later(err)
 	}
-	if d.isNews() && isAutomatic(returned) {
+	if d.isNews() && !wasPromised(m) && isAutomatic(returned) {
 		d.about = nil
 		b.tell(m, d, 0)
 		return proto.ReportDone{Done: true}

@@ -86,10 +86,11 @@ func (d *Dispatcher) run(ctx context.Context, f *flight) proto.Settled {
 	d.learnRoutes(f)
 	d.consult(f)
 	row.Set("delivering", f.env.ID.String(), "")
-	if f.due.Action != proto.DueBounce {
+	if f.due.Action != proto.DueBounce && !f.isLate(f.began) {
 		d.abortably(ctx, f, d.deliverAll)
 	}
 	d.expire(f)
+	d.endByTime(f)
 	d.jotRest(f)
 	row.Set("settling", f.env.ID.String(), "")
 	d.reportAll(ctx, f)

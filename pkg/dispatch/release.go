@@ -60,10 +60,14 @@ func (d *Dispatcher) keepHeld(ctx context.Context, f *flight) proto.Settled {
 
 // heldSummary is what qmgr is told of a message that was not tried yet.
 func (f *flight) heldSummary() proto.Summary {
-	return proto.Summary{
+	s := proto.Summary{
 		ID: f.env.ID, Arrived: f.env.ReleaseAt.Unix(), Size: f.env.Size, Bounce: f.env.Sender.IsNull(),
 		Waiting: uint32(f.apart + len(f.env.Recipients)), NextHop: f.env.Recipients[0].Address.Domain(),
 		Owner: proto.OwnerOf(f.env), Sender: proto.ShareOf(f.env), Priority: f.env.Priority,
 		Due: f.env.ReleaseAt.UnixMilli(),
 	}
+	if f.origin == fromJournal {
+		s.Addresses = proto.Tellable(proto.AddressesOf(f.env))
+	}
+	return s
 }

@@ -47,7 +47,7 @@ func (f *flight) those(is func(leaf int) bool) []int {
 // no later server will tell.
 func wantsSuccess(f *flight, i int) bool {
 	o := &f.outcomes[i]
-	return o.Class == outcome.Delivered && !o.DSNPassed && !f.isTold(i) && f.leaves[i].Recipient.Notify.Has(envelope.NotifySuccess)
+	return wantsTrace(f, i) || o.Class == outcome.Delivered && !o.DSNPassed && !f.isTold(i) && f.leaves[i].Recipient.Notify.Has(envelope.NotifySuccess)
 }
 
 // wantsDelay: RFC 3461, section 4.1: a recipient without NOTIFY, or with DELAY.
@@ -110,7 +110,7 @@ func (d *Dispatcher) reportTo(ctx context.Context, f *flight, what proto.ReportK
 	req, printed := reportOf(f, what, sender), false
 	for _, i := range leaves {
 		req.Envelope.Recipients = append(req.Envelope.Recipients, f.leaves[i].Recipient)
-		req.Outcomes = append(req.Outcomes, f.outcomes[i])
+		req.Outcomes = append(req.Outcomes, asTraced(f, what, i))
 		p := f.outputOf(i)
 		req.Output, req.Words = append(req.Output, p.text), append(req.Words, p.words)
 		printed = printed || !p.text.IsEmpty()
@@ -139,6 +139,7 @@ func reportOf(f *flight, what proto.ReportKind, sender mailaddr.Address) *proto.
 	env := *f.env
 	if sender != env.Sender {
 		env.Sender, env.EnvID, env.Return = sender, untrusted.Text{}, envelope.ReturnUnstated
+		env.DeliverBy = envelope.DeliverBy{}
 	}
 	env.Recipients = nil
 	return &proto.Report{What: what, Envelope: env, GiveUpAt: f.due.GiveUpAt, Content: f.content}

@@ -72,6 +72,9 @@ func (d *Dispatcher) settleFiled(ctx context.Context, f *flight) proto.Settled {
 	if left == 0 && d.finish(ctx, f.env.ID) {
 		return proto.Settled{State: proto.SettledGone}
 	}
+	if f.warned {
+		lines = append(lines, warnedLine(now))
+	}
 	if left == 0 {
 		lines = append(lines, spool.LogLine{Time: now, Verb: spool.Finished, Recipient: spool.WholeMessage})
 	}
@@ -117,10 +120,18 @@ func (d *Dispatcher) file(f *flight) (proto.Summary, error) {
 	for i := range f.leaves {
 		lines = append(lines, f.lines(i, now)...)
 	}
+	if f.warned {
+		lines = append(lines, warnedLine(now))
+	}
 	if err := d.put(f, lines); err != nil {
 		return proto.Summary{}, err
 	}
 	return d.summary(f, f.countWaiting(), now), nil
+}
+
+// warnedLine says that the sender was told of the delay.
+func warnedLine(now time.Time) spool.LogLine {
+	return spool.LogLine{Time: now, Verb: spool.Warned, Recipient: spool.WholeMessage}
 }
 
 // put writes deferred/XX/ID with the first lines of its log. Its recipients are the
@@ -232,7 +243,7 @@ func (f *flight) laterLines(waiting []bool, now time.Time) []spool.LogLine {
 		}
 	}
 	if f.warned {
-		lines = append(lines, spool.LogLine{Time: now, Verb: spool.Warned, Recipient: spool.WholeMessage})
+		lines = append(lines, warnedLine(now))
 	}
 	return lines
 }
@@ -364,7 +375,7 @@ func (d *Dispatcher) summary(f *flight, waiting int, now time.Time) proto.Summar
 	}
 	var giveUp int64
 	s.Due, giveUp = d.due(f, d.now())
-	s.GiveUp = giveUp / 1000
+	s.Due, s.GiveUp = f.limitByTime(s.Due, giveUp/1000, d.now())
 	if f.origin == fromJournal {
 		s.Addresses = f.addresses()
 	}

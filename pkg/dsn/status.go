@@ -33,6 +33,9 @@ func (r *Request) statusPart() []byte {
 		field(&b, "Received-From-MTA", "dns; "+c.HELO.ForHeader())
 	}
 	field(&b, "Arrival-Date", message.FormatDate(r.Envelope.Arrived.Local()))
+	if by := &r.Envelope.DeliverBy; !by.IsZero() {
+		field(&b, "Deliver-By-Date", message.FormatDate(by.At.Local())) // RFC 2852, section 5
+	}
 	field(&b, "X-Filbert-Queue-Id", r.Envelope.ID.String())
 	for i := range r.Envelope.Recipients {
 		b.WriteString("\r\n")

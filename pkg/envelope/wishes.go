@@ -36,6 +36,26 @@ type DeliverBy struct {
 // IsZero tells that nothing was asked for.
 func (b *DeliverBy) IsZero() bool { return b.Mode == ByNone }
 
+// IsOver tells whether the time that the sender gave is over.
+func (b *DeliverBy) IsOver(now time.Time) bool { return !b.IsZero() && !now.Before(b.At) }
+
+// Limit brings the next attempt (Unix milliseconds) and the moment of giving up (Unix
+// seconds, 0 = not known) forward to the end of that time: somebody has to return the
+// message then, or to tell its sender. told is when he was last told of a delay.
+func (b *DeliverBy) Limit(next, giveUp int64, told, now time.Time) (int64, int64) {
+	end := b.At.UnixMilli()
+	switch {
+	case b.Mode == ByReturn:
+		if giveUp == 0 || b.At.Unix() < giveUp {
+			giveUp = b.At.Unix()
+		}
+		return min(next, end), giveUp
+	case b.Mode == ByNotify && b.At.After(now) && told.Before(b.At):
+		return min(next, end), giveUp
+	}
+	return next, giveUp
+}
+
 // Wishes is what the sender asked for as to time. The zero value is nothing.
 type Wishes struct {
 	// Priority is -9 to 9 (RFC 6710).

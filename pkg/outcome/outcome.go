@@ -99,6 +99,9 @@ type Outcome struct {
 	// success is its to report.
 	Relayed   bool
 	DSNPassed bool
+	// ByPassed: the server knows DELIVERBY, and has been told the time (RFC 2852). It is
+	// known of an attempt alone, and not filed.
+	ByPassed bool
 }
 
 // Permanent tells whether the recipient is finished with a failure.
@@ -143,6 +146,7 @@ func (o *Outcome) EncodeTo(e *wire.Encoder) {
 	cut(o.TLS, maxTLS)
 	e.Bool(o.Relayed)
 	e.Bool(o.DSNPassed)
+	e.Bool(o.ByPassed)
 }
 
 // DecodeFrom reads an outcome; d says what was wrong.
@@ -158,6 +162,7 @@ func (o *Outcome) DecodeFrom(d *wire.Decoder) {
 	o.TLS = d.String(maxTLS)
 	o.Relayed = d.Bool()
 	o.DSNPassed = d.Bool()
+	o.ByPassed = d.Bool()
 	if o.Class < Delivered || o.Class > Expanded {
 		d.Fail("outcome class %d", o.Class)
 	}

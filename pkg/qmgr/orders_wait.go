@@ -28,6 +28,9 @@ func (q *Manager) heed(e *entry, s *proto.Summary, now time.Time) {
 		return // others of its recipients have a time of their own
 	}
 	e.due = now.Add(orderRecheck).UnixMilli()
+	if end := e.giveUp.time(); end.After(now) { // DELIVERBY does not wait for orders
+		e.due = min(e.due, end.UnixMilli())
+	}
 	if s.Order != 0 {
 		o, ok := q.standingOrder(s.Order)
 		switch {

@@ -89,5 +89,5 @@ func (m *stored) rebuilt(rules *retry.Rules, now int64, dice float64) (due, give
 		}
 		giveUp = max(giveUp, d.GiveUp.Unix())
 	}
-	return due, giveUp
+	return m.env.DeliverBy.Limit(due, giveUp, m.book.LastWarned, milli(now))
 }

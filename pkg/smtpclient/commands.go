@@ -37,6 +37,9 @@ func (p *plan) appendMail(dst []byte) []byte {
 	if p.priority != 0 {
 		dst = strconv.AppendInt(append(dst, " MT-PRIORITY="...), int64(p.priority), 10) // RFC 6710, section 4.2
 	}
+	if p.by != "" {
+		dst = append(append(dst, " BY="...), p.by...) // RFC 2852, section 4.1.4
+	}
 	return append(dst, '\r', '\n')
 }
 

@@ -195,6 +195,7 @@ func (d *delivery) note(t *target, f *failure) {
 func (d *delivery) converse(ctx context.Context, s *session) (acknowledged bool, f *failure) {
 	defer s.cutOff(ctx)()
 	d.traits.host = s.label
+	d.traits.now = time.Now()
 	p, why := fit(d.job, &s.caps, d.traits)
 	if f := s.enough(&p, why); f != nil {
 		return false, f

@@ -1,6 +1,9 @@
 package smtpclient
 
 import (
+	"strconv"
+	"time"
+
 	"filbert/pkg/envelope"
 	"filbert/pkg/mailaddr"
 	"filbert/pkg/outcome"
@@ -20,8 +23,9 @@ type plan struct {
 	binary   bool
 	utf8     bool
 	dsn      bool
-	priority int8 // 0: not said
-	convert  bool // the body has to go as quoted-printable
+	priority int8   // 0: not said
+	by       string // BY; "": not said
+	convert  bool   // the body has to go as quoted-printable
 	chunking bool
 	pipeline bool
 	lmtp     bool
@@ -30,6 +34,7 @@ type plan struct {
 // traits are what fit must know beside the job's own fields.
 type traits struct {
 	host      string // the server, for texts
+	now       time.Time
 	lmtp      bool
 	wantsUTF8 bool // an address or the header is not US-ASCII
 	needsUTF8 bool // and it cannot be written otherwise
@@ -57,6 +62,9 @@ func fit(job *proto.RemoteJob, caps *smtp.Capabilities, t traits) (plan, *outcom
 		return p, refuse(smtp.Status{Class: 5, Subject: 6, Detail: 7},
 			"%s does not take internationalized addresses or headers (SMTPUTF8)", t.host)
 	}
+	if why := p.fitTime(job, caps, t); why != nil {
+		return p, why
+	}
 	if why := p.fitOctets(job, ext, t); why != nil {
 		return p, why
 	}
@@ -70,6 +78,34 @@ func fit(job *proto.RemoteJob, caps *smtp.Capabilities, t traits) (plan, *outcom
 	}
 	return p, nil
 }
+
+// fitTime decides what the server is told of the time that the message has (RFC 2852,
+// section 4.1.4). One that is to be returned at its end goes to no server that would not
+// do that; an LMTP server delivers at once.
+func (p *plan) fitTime(job *proto.RemoteJob, caps *smtp.Capabilities, t traits) *outcome.Outcome {
+	if job.By.IsZero() {
+		return nil
+	}
+	knows, returns := caps.Extensions.Has(smtp.ExtDeliverBy), job.By.Mode == envelope.ByReturn
+	left := int64(job.By.At.Sub(t.now) / time.Second)
+	late := smtp.Status{Class: 5, Subject: 4, Detail: 7}
+	switch {
+	case returns && !t.lmtp && !knows:
+		return refuse(late, "%s does not take a time by which to deliver (DELIVERBY), so that it would not return the message at its end", t.host)
+	case returns && knows && left < max(1, int64(caps.ByMin/time.Second)):
+		return refuse(late, "%d seconds are left to deliver the message, which is too short for %s", left, t.host)
+	case !knows:
+		return nil
+	}
+	p.by = strconv.FormatInt(max(-maxBy, min(left, maxBy)), 10) + map[bool]string{true: ";R", false: ";N"}[returns]
+	if job.By.Trace {
+		p.by += "T"
+	}
+	return nil
+}
+
+// maxBy is the greatest number that BY takes (RFC 2852, section 4: nine digits).
+const maxBy = 999_999_999
 
 // fitOctets decides how the content's octets go.
 func (p *plan) fitOctets(job *proto.RemoteJob, ext smtp.Extensions, t traits) *outcome.Outcome {

@@ -90,6 +90,7 @@ func (s *session) sign(o *outcome.Outcome) {
 		// RFC 3461, section 5.2.2. An LMTP server delivers and does not relay.
 		o.DSNPassed = s.caps.Extensions.Has(smtp.ExtDSN)
 		o.Relayed = !o.DSNPassed && !s.target.route.conf.IsLMTP()
+		o.ByPassed = s.caps.Extensions.Has(smtp.ExtDeliverBy)
 	}
 	o.Text = short(o.Text)
 }

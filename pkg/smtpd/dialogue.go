@@ -59,7 +59,7 @@ func newDialogue(srv *server, l *ledger, e *site, conn net.Conn) *dialogue {
 		began:   srv.now(),
 		client:  peer.Unmap().String(),
 	}
-	d.session.now = srv.now
+	d.session.now = srv.clock.Now
 	d.leash.conn = conn
 	d.in.open(conn)
 	return d

@@ -23,7 +23,7 @@ func TestServerGreetsWith220AndItsName(t *testing.T) {
 func TestEhloListsTheExtensions(t *testing.T) {
 	c := newRig(t, nil).connect()
 	lines := strings.Split(c.cmd(250, "EHLO client.example"), "\n")
-	want := []string{"mx.example.edu", "PIPELINING", "SIZE 52428800", "8BITMIME", "ENHANCEDSTATUSCODES", "CHUNKING", "SMTPUTF8", "DSN", "MT-PRIORITY", "HELP"}
+	want := []string{"mx.example.edu", "PIPELINING", "SIZE 52428800", "8BITMIME", "ENHANCEDSTATUSCODES", "CHUNKING", "SMTPUTF8", "DSN", "MT-PRIORITY", "DELIVERBY", "HELP"}
 	if strings.Join(lines, ",") != strings.Join(want, ",") {
 		t.Errorf("got %q, want %q", lines, want)
 	}

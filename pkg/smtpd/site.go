@@ -122,13 +122,14 @@ func (e *site) greet() {
 		"SMTPUTF8",
 		"DSN",
 		e.offerPriority(),
+		e.offerDeliverBy(),
 		"HELP",
 	)
 	e.ehloTurn = smtp.NewReply(250, smtp.Status{}, append(slices.Clone(e.ehlo.Lines), "ETRN")...)
 }
 
 // offered are the extensions whose parameters a client may use after EHLO.
-const offered = smtp.ExtSize | smtp.Ext8BitMIME | smtp.ExtSMTPUTF8 | smtp.ExtDSN | smtp.ExtPriority
+const offered = smtp.ExtSize | smtp.Ext8BitMIME | smtp.ExtSMTPUTF8 | smtp.ExtDSN | smtp.ExtPriority | smtp.ExtDeliverBy
 
 // qualify gives a bare address the listener's domain, where it has one; without
 // one the parser has refused bare addresses.

@@ -112,3 +112,33 @@ func TestHoldBeyondTheLimitIsRefused(t *testing.T) {
 func TestHoldIsUnknownWhereItIsNotOffered(t *testing.T) {
 	newRig(t, nil).hello().cmd(555, "MAIL FROM:<a@client.example> HOLDFOR=10")
 }
+
+// RFC 2852, section 3.
+func TestDeliverByIsOfferedWithTheLeastTime(t *testing.T) {
+	r := newRig(t, func(_ *settings.Settings, l *settings.Listen) { l.DeliverByLeast = settings.Duration(90 * time.Second) })
+	c := r.connect()
+	if text := c.cmd(250, "EHLO client.example"); !strings.Contains(text, "\nDELIVERBY 90\n") {
+		t.Errorf("offered %q", text)
+	}
+	if text := c.cmd(555, "MAIL FROM:<a@client.example> BY=89;R"); !strings.HasPrefix(text, "5.5.4") {
+		t.Errorf("told %q", text)
+	}
+	c.cmd(250, "MAIL FROM:<a@client.example> BY=1;N") // the least is for R
+}
+
+func TestTimeToDeliverByIsAMoment(t *testing.T) {
+	got := sent(t, newRig(t, nil), "BY=600;RT").DeliverBy
+	if got.Mode != envelope.ByReturn || !got.Trace || time.Until(got.At.Add(-10*time.Minute)).Abs() > time.Minute {
+		t.Errorf("got %+v", got)
+	}
+	got = sent(t, newRig(t, nil), "BY=-600;N").DeliverBy
+	if got.Mode != envelope.ByNotify || got.Trace || time.Until(got.At.Add(10*time.Minute)).Abs() > time.Minute {
+		t.Errorf("got %+v", got)
+	}
+}
+
+func TestTimeThatIsOverBeforeTheReleaseIsRefused(t *testing.T) {
+	c := newRig(t, holding).hello()
+	c.cmd(501, "MAIL FROM:<a@client.example> HOLDFOR=600 BY=300;R")
+	c.cmd(250, "MAIL FROM:<a@client.example> HOLDFOR=300 BY=600;R")
+}

@@ -1,0 +1,46 @@
+package smtpclient
+
+import (
+	"testing"
+	"time"
+
+	"filbert/pkg/envelope"
+	"filbert/pkg/proto"
+	"filbert/pkg/smtp"
+)
+
+// RFC 2852, section 4.1.4.
+func TestTimeLeftIsPassedOn(t *testing.T) {
+	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	for _, c := range []struct {
+		mode  envelope.ByMode
+		left  time.Duration
+		trace bool
+		knows bool
+		least time.Duration
+		lmtp  bool
+		want  string
+		fails bool
+	}{
+		{mode: envelope.ByReturn, left: 90 * time.Second, knows: true, want: "90;R"},
+		{mode: envelope.ByReturn, left: 90 * time.Second, knows: true, trace: true, least: time.Minute, want: "90;RT"},
+		{mode: envelope.ByReturn, left: 90 * time.Second, knows: true, least: 2 * time.Minute, fails: true},
+		{mode: envelope.ByReturn, left: 500 * time.Millisecond, knows: true, fails: true}, // 0 is not allowed with R
+		{mode: envelope.ByReturn, left: 90 * time.Second, fails: true},
+		{mode: envelope.ByReturn, left: 90 * time.Second, lmtp: true},
+		{mode: envelope.ByNotify, left: 90 * time.Second, knows: true, least: time.Hour, want: "90;N"},
+		{mode: envelope.ByNotify, left: -5 * time.Second, knows: true, trace: true, want: "-5;NT"},
+		{mode: envelope.ByNotify, left: 90 * time.Second},
+		{mode: envelope.ByNone, knows: true},
+	} {
+		job := &proto.RemoteJob{By: envelope.DeliverBy{Mode: c.mode, At: now.Add(c.left), Trace: c.trace}}
+		caps := &smtp.Capabilities{ByMin: c.least}
+		if c.knows {
+			caps.Extensions = smtp.ExtDeliverBy
+		}
+		p, why := fit(job, caps, traits{host: "x", lmtp: c.lmtp, now: now})
+		if p.by != c.want || (why != nil) != c.fails || why != nil && why.Status != (smtp.Status{Class: 5, Subject: 4, Detail: 7}) {
+			t.Errorf("%+v: BY %q, %+v", c, p.by, why)
+		}
+	}
+}
