@@ -94,7 +94,8 @@
 // edit.go, leave.go, header.go and rewrite.go change a message on its way out;
 // sasl.go has the mechanisms of AUTH without socket, auth.go their dialogue;
 // callout.go calls out. chat.go, open.go, session.go and send.go hold the
-// conversation, pool.go shares the sessions, delivery.go takes one job through
+// conversation, observe.go tells what a new connection shows of a server and
+// follows what is known of it (pkg/quirk), pool.go shares the sessions, delivery.go takes one job through
 // its hosts.
 //
 // # Security
