@@ -153,10 +153,17 @@ func (c *checker) remoteTransport(path string, t *settings.Transport) {
 		c.host(path+".host", t.Host)
 	}
 	c.sourceAddresses(path+".source_addresses", t.SourceAddresses)
+	if t.WarmUp != nil {
+		for i, text := range t.WarmUp.Sources {
+			if !contains(t.SourceAddresses, text) {
+				c.bad(fmt.Sprintf("%s.warm_up.sources[%d]", path, i), fmt.Sprintf("%q is none of source_addresses", text), "add it there, or remove it here")
+			}
+		}
+	}
 }
 
 func (c *checker) sourceAddresses(key string, list []string) {
-	families := map[bool]int{}
+	seen := map[netip.Addr]bool{}
 	for i, text := range list {
 		at := fmt.Sprintf("%s[%d]", key, i)
 		addr, err := netip.ParseAddr(text)
@@ -164,9 +171,10 @@ func (c *checker) sourceAddresses(key string, list []string) {
 			c.bad(at, fmt.Sprintf("%q is no IP address", text), "write an address of this machine, like 192.0.2.1")
 			continue
 		}
-		if families[addr.Is4()]++; families[addr.Is4()] > 1 {
-			c.bad(at, fmt.Sprintf("%q is the second address of its family", text), "name at most one IPv4 and one IPv6 address")
+		if seen[addr] {
+			c.bad(at, fmt.Sprintf("%q stands there twice", text), "remove one of the two")
 		}
+		seen[addr] = true
 	}
 }
 

@@ -138,7 +138,7 @@ func (d *Dispatcher) deliverRemote(ctx context.Context, f *flight, j *job) {
 		ID: f.env.ID, Sender: j.sender, Transport: j.transport, NextHop: j.nextHop, Hosts: hosts,
 		Body: f.env.Body, UTF8: f.env.UTF8,
 		Has8Bit: f.env.Has8Bit, LongLine: f.env.LongLine, Edit: first.Edit, Credentials: first.Credentials,
-		Priority: f.env.Priority, Content: f.content,
+		Priority: f.env.Priority, Sources: j.sources, Content: f.content,
 		Hints: d.hints(first, j.transport, hosts),
 	}
 	if !j.list { // RFC 3461, section 5.2.7.3

@@ -1,6 +1,8 @@
 package dispatch
 
 import (
+	"net/netip"
+
 	"filbert/pkg/mailaddr"
 	"filbert/pkg/proto"
 	"filbert/pkg/settings"
@@ -15,7 +17,8 @@ type job struct {
 	sender    mailaddr.Address // envelope sender: the message's, or a list's owner
 	list      bool             // members of a list: what the sender asked for ends there
 	remote    bool
-	dest      destKey // whose limits count
+	dest      destKey      // whose limits count
+	sources   []netip.Addr // see chooseSource
 }
 
 // groupKey is what recipients must share to go in one transaction.

@@ -100,6 +100,7 @@ func (d *Dispatcher) settlePlaces(f *flight, jobs []job) {
 	for i := range jobs {
 		if j := &jobs[i]; j.remote {
 			j.dest = d.destOf(&f.leaves[j.leaves[0]])
+			d.chooseSource(f, j)
 		}
 	}
 }
@@ -134,7 +135,7 @@ func pacesOf(s *settings.Settings, t *settings.Transport) paces {
 // of is the policy for a destination.
 func (p *paces) of(k destKey) *pace.Policy {
 	if policy := p.providers[k.provider]; policy != nil {
-		return policy
+		return policy.For(k.source)
 	}
-	return p.usual
+	return p.usual.For(k.source)
 }

@@ -1,6 +1,7 @@
 package pace
 
 import (
+	"slices"
 	"time"
 
 	"filbert/pkg/outcome"
@@ -13,7 +14,17 @@ type Policy struct {
 	rate        Rate
 	replies     []Reply
 	pause       time.Duration
-	warm        *warmUp // nil: none
+	warm        *warmUp  // nil: none
+	warmed      []string // the source addresses that it is for; none: all
+	warm0       *Policy  // the same without it
+}
+
+// For is the policy for connections from a source address; "" is a transport's only one.
+func (p *Policy) For(source string) *Policy {
+	if p == nil || p.warm0 == nil || source == "" || slices.Contains(p.warmed, source) {
+		return p
+	}
+	return p.warm0
 }
 
 // Compile reads the policy of a transport; perDestination is limits.per_destination.
@@ -57,6 +68,11 @@ func compile(s *settings.Shape, most int) (*Policy, error) {
 			return nil, err
 		}
 		p.replies = append(p.replies, r)
+	}
+	if p.warm != nil && len(s.WarmUp.Sources) > 0 {
+		plain := *p
+		plain.warm = nil
+		p.warmed, p.warm0 = s.WarmUp.Sources, &plain
 	}
 	return p, nil
 }

@@ -43,8 +43,11 @@ type RemoteJob struct {
 	// Priority and By are passed on to a server that knows them (RFC 6710, RFC 2852).
 	Priority int8
 	By       envelope.DeliverBy
-	Content  Content
-	Hints    []Hint // of those hosts of which something is known
+	// Sources are the addresses to connect from, at most one of each family; where there
+	// is none, it is the transport's first.
+	Sources []netip.Addr
+	Content Content
+	Hints   []Hint // of those hosts of which something is known
 }
 
 // Kind is KindRemoteJob.
@@ -70,6 +73,7 @@ func (m *RemoteJob) EncodeTo(e *wire.Encoder) {
 	m.Edit.EncodeTo(e)
 	m.Credentials.encodeTo(e)
 	(&envelope.Wishes{Priority: m.Priority, DeliverBy: m.By}).EncodeTo(e)
+	encodeSources(e, m.Sources)
 	m.Content.EncodeTo(e)
 	encodeHints(e, m.Hints)
 }
@@ -96,6 +100,7 @@ func (m *RemoteJob) DecodeFrom(d *wire.Decoder) {
 	var wishes envelope.Wishes
 	wishes.DecodeFrom(d)
 	m.Priority, m.By = wishes.Priority, wishes.DeliverBy
+	m.Sources = decodeSources(d)
 	m.Content.DecodeFrom(d)
 	m.Hints = decodeHints(d)
 }

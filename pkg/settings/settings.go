@@ -190,7 +190,9 @@ type Transport struct {
 	MaxRecipients int `toml:"max_recipients" json:"max_recipients"`
 	// Concurrency bounds the transport's simultaneous deliveries; 0 = limits.deliveries.
 	Concurrency int `toml:"concurrency" json:"concurrency"`
-	// SourceAddresses are used for outgoing connections (one for each family).
+	// SourceAddresses are used for outgoing connections. Of several of one family each
+	// sender's mail to a destination has its own; each has a pace of its own there, and
+	// where the rate of one is used up, the next has a turn.
 	SourceAddresses []string `toml:"source_addresses" json:"source_addresses"`
 	// HELO is the name given to servers; "" = hostname.
 	HELO string `toml:"helo" json:"helo"`

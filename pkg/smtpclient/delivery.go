@@ -57,7 +57,11 @@ func (d *delivery) prepare(ctx context.Context, r *route, files []*os.File) ([]t
 	if c := d.job.Credentials; c != nil && c.Username != "" {
 		who = loginOf(c.Username, c.Password)
 	}
-	return r.targets(d.job.Hosts, who)
+	targets, err := r.targets(d.job.Hosts, who)
+	for i := range targets {
+		targets[i].from = d.job.Sources
+	}
+	return targets, err
 }
 
 // findUTF8 finds out whether the message is internationalized (RFC 6531): it

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"filbert/pkg/message"
@@ -36,6 +37,7 @@ type route struct {
 	loopPort uint16 // where our own name in the server's mouth means a loop; 0: nowhere
 	source4  netip.Addr
 	source6  netip.Addr
+	sources  []netip.Addr
 	header   message.Limits // of one that is to be changed
 	edit     headerEdit
 	rewrites rewrite.Set
@@ -58,9 +60,11 @@ func newRoute(name string, t settings.Transport, hostname string) (*route, error
 		if err != nil {
 			return nil, fmt.Errorf("transport %s: source address: %w", name, err)
 		}
-		if a.Is4() {
+		r.sources = append(r.sources, a)
+		switch {
+		case a.Is4() && !r.source4.IsValid():
 			r.source4 = a
-		} else {
+		case !a.Is4() && !r.source6.IsValid():
 			r.source6 = a
 		}
 	}
@@ -74,6 +78,7 @@ type target struct {
 	addr   netip.AddrPort
 	socket string
 	login  loginID
+	from   []netip.Addr // that dispatch wants it to come from
 	advice quirk.Advice // what follows from what is known of it
 }
 
@@ -83,6 +88,7 @@ type target struct {
 type key struct {
 	route  *route
 	addr   netip.AddrPort
+	from   netip.AddrPort // where not the route's alone
 	socket string
 	tls    tlsPolicy
 	login  loginID
@@ -92,7 +98,7 @@ type key struct {
 }
 
 func (t *target) key() key {
-	k := key{route: t.route, addr: t.addr, socket: t.socket, tls: t.policy(), login: t.login}
+	k := key{route: t.route, addr: t.addr, from: t.source(), socket: t.socket, tls: t.policy(), login: t.login}
 	if k.tls == verified {
 		k.name = t.name
 	}
@@ -131,11 +137,20 @@ func (t *target) source() netip.AddrPort {
 	if t.addr.Addr().Is4() {
 		a = t.route.source4
 	}
+	for _, wanted := range t.from {
+		if wanted.Is4() == t.addr.Addr().Is4() && t.route.has(wanted) {
+			a = wanted
+		}
+	}
 	if !a.IsValid() {
 		return netip.AddrPort{}
 	}
 	return netip.AddrPortFrom(a, 0)
 }
+
+// has tells whether an address is one of the transport's: nobody else says where we come
+// from.
+func (r *route) has(source netip.Addr) bool { return slices.Contains(r.sources, source) }
 
 // targets are the servers of a job in the order in which they are tried.
 func (r *route) targets(hosts []proto.Host, who loginID) ([]target, error) {
