@@ -144,9 +144,9 @@ func TestAddressWhoseMailWasReturnedBouncesQuickly(t *testing.T) {
 	}{{nil, ann, true}, {nil, pc, true}, {&no, pc, true}, {&no, ann, false}} {
 		rules := compile(t, settings.Retry{Name: "quick", MX: c.mx, Afterwards: "once", Phases: every(time.Hour, 4*day)})
 		s, _, _ := course(rules, c.who, State{}, start, silent)
-		_, tries, _ := course(rules, c.who, s, start.Add(6*day), silent)
-		if (len(tries) == 1) != c.single {
-			t.Errorf("mx %v, %s: %d attempts", c.mx != nil, c.who.Host, len(tries))
+		_, tries, d := course(rules, c.who, s, start.Add(6*day), silent)
+		if (len(tries) == 1) != c.single || d.Once != c.single {
+			t.Errorf("mx %v, %s: %d attempts, once %v", c.mx != nil, c.who.Host, len(tries), d.Once)
 		}
 	}
 }
