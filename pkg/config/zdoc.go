@@ -227,7 +227,7 @@ var docs = map[string]string{
 	"Transport.Returns":             "returns is what a pipe's command makes: \"\" (it delivers) or \"report\": the mail is returned to its sender, and what the command printed stands in the report as the words that this site has for him (whom he may have meant, where the user has gone). A command that fails defers, so that nobody gets an answer without them.",
 	"Transport.Rewrites":            "rewrite names [[rewrite]] rules that are applied to what leaves by this transport, in the order of the rules, and not to what comes in: real names of users outside and account names inside, or one domain for all machines.",
 	"Transport.Socket":              "socket is the Unix socket of an LMTP server; \"\" = the route's hosts.",
-	"Transport.SourceAddresses":     "source_addresses are used for outgoing connections (one for each family).",
+	"Transport.SourceAddresses":     "source_addresses are used for outgoing connections. Of several of one family each sender's mail to a destination has its own; each has a pace of its own there, and where the rate of one is used up, the next has a turn.",
 	"Transport.TLS":                 "tls is \"opportunistic\" or \"off\".",
 	"Transport.Timeout":             "timeout bounds a pipe's command.",
 	"Transport.TimeoutScale":        "timeout_scale multiplies the reply time-outs of RFC 5321, section 4.5.3.2, in percent; 100 is the standard. Tests use less.",
