@@ -27,12 +27,14 @@ const (
 
 // cancelling is one user's wish about one message.
 type cancelling struct {
+	id     queueid.ID
 	e      *entry
 	wanted map[string]struct{} // addresses in lower case; empty: all
 	by     string
 	admin  bool          // what is on hold may be cancelled, too
 	waited bool          // an attempt was under way
 	ended  chan struct{} // an attempt of it has ended
+	kept   bool          // written down, see wishes.go; guarded by Manager.mu
 }
 
 // wants tells whether an address is among those to cancel.
@@ -65,7 +67,7 @@ func (q *Manager) cancelMine(w http.ResponseWriter, r *http.Request) {
 	}
 	peer := admin.Peer(r)
 	c := &cancelling{
-		admin: q.admit(peer), by: q.whoIs(peer.UID), wanted: map[string]struct{}{},
+		id: id, admin: q.admit(peer), by: q.whoIs(peer.UID), wanted: map[string]struct{}{},
 		waited: e.state == active || e.state == busy,
 	}
 	for _, a := range req.Recipients {
@@ -122,22 +124,27 @@ func (q *Manager) answerCancel(w http.ResponseWriter, r *http.Request, id queuei
 	var failed error // before ended
 	ended := make(chan *proto.MineCancelled, 1)
 	q.wg.Go(func() {
-		res, err := q.cancel(q.work, c)
-		q.mu.Lock()
-		delete(q.cancels, id)
-		q.mu.Unlock()
-		if failed = err; err != nil && q.work.Err() == nil && !errors.Is(err, errOnHold) {
-			q.log.Emit(event.TroubleOf(id, "cancel a message", err))
-		}
+		var res *proto.MineCancelled
+		res, failed = q.fulfil(id, c)
 		ended <- res
 	})
-	patience := time.NewTimer(cancelPatience)
+	patience := time.NewTimer(q.patience)
 	defer patience.Stop()
 	var res *proto.MineCancelled
 	select {
 	case res = <-ended:
 	case <-patience.C:
-		res = &proto.MineCancelled{State: "pending"}
+		kept, err := q.keepWish(id, c)
+		switch {
+		case err != nil:
+			q.log.Emit(event.TroubleOf(id, "write a cancellation down", err))
+			admin.Fail(w, http.StatusServiceUnavailable, "it is being delivered just now, and the wish to cancel it can't be written down", "try again in a moment")
+			return
+		case kept:
+			res = &proto.MineCancelled{State: "pending"}
+		default:
+			res = <-ended
+		}
 	case <-r.Context().Done():
 		return
 	}
@@ -163,9 +170,6 @@ func (q *Manager) beginCancel(id queueid.ID, c *cancelling) bool {
 	if already || len(q.cancels) >= maxCancels || c.e == nil {
 		return false
 	}
-	if q.cancels == nil {
-		q.cancels = map[queueid.ID]*cancelling{}
-	}
 	c.ended = make(chan struct{}, 1)
 	q.cancels[id] = c
 	return true
@@ -176,6 +180,14 @@ func (q *Manager) beginCancel(id queueid.ID, c *cancelling) bool {
 func (q *Manager) cancel(ctx context.Context, c *cancelling) (*proto.MineCancelled, error) {
 	ctx, stop := context.WithTimeout(ctx, attemptDeadline)
 	defer stop()
+	for !q.found(c) {
+		if err := c.attemptEnds(ctx); err != nil {
+			return nil, err
+		}
+	}
+	if c.e == nil {
+		return c.result(nil, nil), nil
+	}
 	for {
 		was, err := q.lock(c.e)
 		if errors.Is(err, errGone) {

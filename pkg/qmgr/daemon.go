@@ -61,15 +61,18 @@ type Manager struct {
 	ordersChanged chan struct{}
 
 	people
+	patience time.Duration // cancelPatience
+	wishing  sync.Mutex    // one writes wishes down at a time; before mu
 
 	disk      disk
 	remembers bool // there were messages in the index on disk
 
-	mu    sync.Mutex
-	sched *schedule
-	waits map[queueid.ID]uint64    // for the end of a standing order; 0: of any
-	holds map[queueid.ID]time.Time // when held messages are to be released
-	asked asked
+	mu      sync.Mutex
+	sched   *schedule
+	waits   map[queueid.ID]uint64      // for the end of a standing order; 0: of any
+	holds   map[queueid.ID]time.Time   // when held messages are to be released
+	cancels map[queueid.ID]*cancelling // what people want cancelled
+	asked   asked
 }
 
 // New makes the daemon.
@@ -79,7 +82,7 @@ func New() *Manager {
 	return &Manager{
 		now: wall, work: context.Background(), wake: make(chan struct{}, 1), walk: make(chan struct{}, 1),
 		ordersChanged: make(chan struct{}, 1), waits: map[queueid.ID]uint64{}, holds: map[queueid.ID]time.Time{},
-		asked: asked{},
+		asked: asked{}, cancels: map[queueid.ID]*cancelling{}, patience: cancelPatience,
 	}
 }
 
@@ -142,6 +145,9 @@ func (q *Manager) Serve(ctx context.Context, p *service.Process) error {
 	if err := q.openOrders(); err != nil {
 		return err
 	}
+	if err := q.openWishes(); err != nil {
+		return err
+	}
 	q.openIndex()
 	kept := q.keepIndexBeside(ctx)
 	q.tellMaster = func(ctx context.Context, m *proto.Orders) error { return p.TellMaster(ctx, m, &proto.OrdersTaken{}) }
@@ -160,6 +166,7 @@ func (q *Manager) Serve(ctx context.Context, p *service.Process) error {
 	defer stop()
 	q.work = work
 	q.wg.Go(func() { q.load(work) })
+	q.resumeWishes()
 	q.wg.Go(func() { q.serveDue(work) })
 	q.wg.Go(func() { q.watchOrders(work) })
 	q.pushOrders()

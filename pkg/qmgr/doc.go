@@ -19,6 +19,7 @@
 //	serve.go      asking dispatch for what is due
 //	mine.go       run/mine/qmgr: what users see of their own mail (words.go says it)
 //	cancel.go     what they cancel
+//	wishes.go     what of it waits for the end of an attempt, over a restart too
 //	list.go       listing and showing
 //	order.go      retry, hold, release, bounce, delete
 //	order_recipient.go

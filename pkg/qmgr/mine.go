@@ -27,7 +27,6 @@ const readers = 2
 type people struct {
 	admit   func(ipc.PeerCred) bool // administrators, who may see everybody's
 	reading chan struct{}
-	cancels map[queueid.ID]*cancelling // guarded by Manager.mu
 }
 
 func newPeople(admit func(ipc.PeerCred) bool) people {

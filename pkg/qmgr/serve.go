@@ -88,6 +88,12 @@ func (q *Manager) startDue(ctx context.Context, slots chan struct{}) time.Time {
 			<-slots
 			return at
 		}
+		if q.cancels[e.id] != nil {
+			q.putOffLocked(e, now)
+			q.mu.Unlock()
+			<-slots
+			continue
+		}
 		req, hop := q.sched.action(e, now), e.nextHop
 		q.mu.Unlock()
 		q.wg.Go(func() {

@@ -16,6 +16,7 @@
 //	deferred/XX/ID.log   its attempts, appended
 //	hold/XX/ID[.log]     the same, held
 //	orders/standing      the administrator's standing orders (pkg/standing)
+//	orders/cancels       what people were told is cancelled when its attempt ends (pkg/qmgr)
 //	index/               what qmgr remembers of the queue (pkg/qindex); may be deleted
 //	maildrop/ID          a message of pickup while the suite was down; the ID
 //	                     is random and no message's (see Drop)
