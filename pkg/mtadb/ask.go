@@ -237,6 +237,9 @@ func (m *Memory) getMemory(w http.ResponseWriter, r *http.Request) {
 		limit = min(n, limit)
 	}
 	list, more, err := s.recall(kind, v.Get("prefix"), v.Get("after"), limit, m.now())
+	if err == nil {
+		err = s.flush() // what was shown is not lost
+	}
 	if err != nil {
 		admin.Fail(w, http.StatusInternalServerError, err.Error(), "")
 		return

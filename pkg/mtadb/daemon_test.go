@@ -192,6 +192,27 @@ func TestEachProgramKeepsItsOwnKindsAlone(t *testing.T) {
 	}
 }
 
+func TestWhatIsRememberedOutlivesAKillAtOnce(t *testing.T) {
+	s := instance(t)
+	newLog(t, s)
+	r := run(t, s)
+	cl := r.suite.Client(string(proto.Dispatch), proto.MTADB, ipc.ClientOptions{})
+	for n := range 5 { // the flush of each second can't have served them all
+		rec := host(fmt.Sprint("192.0.2.", n, ":25"), "down")
+		if err := cl.Call(t.Context(), &proto.Remember{Records: []proto.MemoryRecord{rec}}, &proto.Remembered{}); err != nil {
+			t.Fatal(err)
+		}
+		// What the kernel has at this moment is what a kill leaves.
+		left := t.TempDir()
+		copyTree(t, s.Instance.DB, left)
+		after := opened(t, left)
+		if got := keys(t, after, proto.MemoryHost, rec.Key, time.Now()); got != rec.Key+"=down" {
+			t.Errorf("%s was lost: found %q", rec.Key, got)
+		}
+		shut(t, after)
+	}
+}
+
 func TestTheHistoryFollowsTheLogOverRotationAndTruncation(t *testing.T) {
 	s := instance(t)
 	l := newLog(t, s)

@@ -4,10 +4,12 @@
 //
 // # What it promises
 //
-//   - What a caller was told is Remembered is found by the next Recall, and is on
-//     disk about a second later: nothing is flushed for a record, one flush a second
-//     serves all. A kill or a power cut takes the last moment, in order: what is there
-//     afterwards was kept before what is not.
+//   - What a caller was told is Remembered is found by the next Recall and is on disk:
+//     neither a kill nor a power cut takes it. Callers gather records for a second before
+//     they tell them, so this is one flush a second, and none when nothing happens.
+//   - The history, and that something was forgotten, is on disk about a second later. A kill
+//     or a power cut takes that last second, in order: what is there afterwards was written
+//     before what is not. The history is then read from the log again.
 //   - A batch is there whole or not at all. The history and the place in the log up to
 //     which it was read are one batch, so that no line is told twice or left
 //     out after a kill.

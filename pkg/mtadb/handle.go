@@ -56,6 +56,11 @@ func (m *Memory) remember(ctx context.Context, call *ipc.Call) (ipc.Message, err
 	if err := s.remember(req.Records, m.now()); err != nil {
 		return nil, err
 	}
+	// The caller forgets that it has something to say, and may be killed with us.
+	// Callers gather what they have for a second, so that flushes stay few.
+	if err := s.flush(); err != nil {
+		return nil, err
+	}
 	m.remembered.Add(len(req.Records))
 	m.batches.Took(time.Since(began))
 	return &proto.Remembered{}, nil

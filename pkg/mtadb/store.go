@@ -42,6 +42,8 @@ type store struct {
 	db    *pebble.DB
 	codec *history.Codec
 
+	flushing sync.Mutex // before mu
+
 	mu     sync.Mutex
 	counts map[proto.MemoryKind]count
 	parts  []part // oldest first; never empty
@@ -240,8 +242,12 @@ func (s *store) commitLocked(b *pebble.Batch) error {
 	return nil
 }
 
-// flush puts on disk what was written since the last time.
+// flush puts on disk what was written since the last time, and waits also for another
+// who does. Until then Pebble keeps the end of its journal in the process, where a
+// kill takes it.
 func (s *store) flush() error {
+	s.flushing.Lock()
+	defer s.flushing.Unlock()
 	s.mu.Lock()
 	dirty := s.dirty
 	s.dirty = false
@@ -250,6 +256,9 @@ func (s *store) flush() error {
 		return nil
 	}
 	if err := s.db.LogData(nil, pebble.Sync); err != nil {
+		s.mu.Lock()
+		s.dirty = true
+		s.mu.Unlock()
 		return fmt.Errorf("flush the database: %w", err)
 	}
 	return nil
