@@ -34,6 +34,7 @@ var lookupOptions = map[string][]string{
 	"query":         lookupQueries,
 	"base":          {"ldap"},
 	"scope":         {"ldap"},
+	"referrals":     {"ldap"},
 	"attributes":    {"ldap", "passwd"},
 	"tls":           lookupServers,
 	"ca_file":       lookupServers,
@@ -202,6 +203,7 @@ func (c *checker) lookupQuery(path string, l *settings.Lookup) {
 			c.ldapFilter(key, q)
 		}
 		c.oneOfOrUnset(path+".scope", l.Scope, "sub", "one", "base")
+		c.oneOfOrUnset(path+".referrals", l.Referrals, "fail", "ignore")
 		if l.Base == "" {
 			c.bad(path+".base", "is missing: where the search begins", `write base = "ou=people,dc=example,dc=org"`)
 		}

@@ -121,6 +121,7 @@ var examples = map[string]string{
 	"lookup.NAME.query":               `"select mailbox from people where address = {key}"`,
 	"lookup.NAME.base":                `"ou=people,dc=example,dc=org"`,
 	"lookup.NAME.scope":               `"sub"`,
+	"lookup.NAME.referrals":           `"fail"`,
 	"lookup.NAME.attributes":          `["mail"]`,
 	"lookup.NAME.tls":                 `"off"`,
 	"lookup.NAME.ca_file":             `"/etc/ssl/certs/ca-certificates.crt"`,

@@ -121,6 +121,7 @@ var docs = map[string]string{
 	"Lookup.PasswordFile":           "password_file has the password in its first line; master reads it, so it may be root's alone.",
 	"Lookup.Path":                   "path is the file of file, regexp, cidr, cdb and sqlite; a relative path lies in the instance's etc. Text files are read again when they change.",
 	"Lookup.Query":                  "query asks for the values of a key: SQL for sqlite, pgsql and mysql, a filter for ldap (\"(mail={key})\"), a key for redis (\"alias:{key}\"). {key}, {local_part} and {domain} are bound as parameters or escaped: they are never part of the language.",
+	"Lookup.Referrals":              "referrals is what becomes of a search that an LDAP server answers with the names of others that have a part of the directory: \"fail\" (tried again later, as nobody knows whether the key is there) or \"ignore\" (what this server has is all that is wanted; Active Directory, searched from the top of a domain, always names others). Default: \"fail\".",
 	"Lookup.Scope":                  "scope is \"sub\", \"one\" or \"base\" (ldap). Default: \"sub\".",
 	"Lookup.Servers":                "servers are tried in order: \"host\", \"host:port\", or the path of a Unix socket. ldap takes URLs as well: \"ldap://host\", \"ldaps://host\", \"ldapi:///path\".",
 	"Lookup.TLS":                    "tls is \"off\", \"on\" (from the first byte) or \"starttls\" (ldap, mysql and pgsql in their own ways); certificates are verified. Default: \"off\".",

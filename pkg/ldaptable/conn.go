@@ -79,7 +79,13 @@ type question struct {
 	scope        int
 	attributes   []string
 	mayLack      bool // the base need not exist
+	leaveOut     bool // what other servers would have to be asked for is not wanted
 }
+
+// errElsewhere is why an answer is none: RFC 4511, section 4.5.3. Nobody knows
+// whether the key is there, and "not found" would return mail.
+var errElsewhere = errors.New(`a part of the directory lies on another server (a referral), which is not asked: ` +
+	`narrow the base, or set referrals = "ignore" if nothing is wanted from there`)
 
 func (c *conn) ask(ctx context.Context, q question) (lookup.Answer, error) {
 	request := &ldap.SearchRequest{
@@ -103,13 +109,16 @@ func (c *conn) ask(ctx context.Context, q question) (lookup.Answer, error) {
 		// After any error, for a server that is busy or going down says so first.
 		return lookup.Answer{}, fmt.Errorf("%w: %w", lookup.ErrBroken, err)
 	}
-	return answer(result, q.attributes)
+	return answer(result, q)
 }
 
-func answer(result *ldap.SearchResult, attributes []string) (lookup.Answer, error) {
+func answer(result *ldap.SearchResult, q question) (lookup.Answer, error) {
+	if len(result.Referrals) > 0 && !q.leaveOut {
+		return lookup.Answer{}, errElsewhere
+	}
 	a := lookup.Answer{Found: len(result.Entries) > 0}
 	for _, e := range result.Entries {
-		for _, name := range attributes {
+		for _, name := range q.attributes {
 			a.Values = append(a.Values, e.GetEqualFoldAttributeValues(name)...)
 		}
 	}

@@ -9,8 +9,9 @@
 // key is in it, and else a mistake.
 //
 // An answer is whole or an error: a directory that cuts it off at a limit of its
-// own has not answered. Referrals are not followed, aliases are not looked
-// through, and no more than one entry for each value that an answer may have is
+// own has not answered, nor has one that sends us to another server for a part of
+// it, unless the settings say that nothing is wanted from there. Referrals are not
+// followed, aliases are not looked through, and no more than one entry for each value that an answer may have is
 // taken.
 //
 // Open connects to nobody. Servers are tried in order; connections are kept,

@@ -24,6 +24,7 @@ type table struct {
 	filter, base lookup.Question
 	scope        int
 	attributes   []string
+	leaveOut     bool
 	servers      []lookup.Server
 	failover     *lookup.Failover
 	pools        []*lookup.Pool[*conn]
@@ -32,7 +33,7 @@ type table struct {
 // Open makes a table of a directory. It asks nobody.
 func Open(set settings.Lookup) (lookup.Table, error) {
 	silence()
-	t := &table{attributes: set.Attributes}
+	t := &table{attributes: set.Attributes, leaveOut: set.Referrals == "ignore"}
 	if len(t.attributes) == 0 {
 		t.attributes = []string{"1.1"} // none at all: RFC 4511, section 4.5.1.8
 	}
@@ -120,7 +121,7 @@ func (t *table) Find(ctx context.Context, key string) (lookup.Answer, error) {
 	if !ok {
 		return lookup.Answer{}, nil
 	}
-	q := question{base: base, filter: filter, scope: t.scope, attributes: t.attributes, mayLack: t.base.Asks()}
+	q := question{base: base, filter: filter, scope: t.scope, attributes: t.attributes, mayLack: t.base.Asks(), leaveOut: t.leaveOut}
 	var a lookup.Answer
 	err := t.failover.Ask(ctx, func(ctx context.Context, server int) error {
 		return t.pools[server].Do(ctx, func(ctx context.Context, c *conn) (err error) {

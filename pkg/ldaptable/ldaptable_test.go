@@ -65,22 +65,40 @@ func TestOpenRefusesWhatIsWrong(t *testing.T) {
 }
 
 func TestValuesOfEntriesInOrder(t *testing.T) {
+	mail := question{attributes: []string{"mail"}}
 	entry := func(name string, values ...string) *ldap.Entry {
 		return &ldap.Entry{Attributes: []*ldap.EntryAttribute{{Name: name, Values: values}}}
 	}
-	a, err := answer(&ldap.SearchResult{Entries: []*ldap.Entry{entry("Mail", "b", "a"), entry("other", "x"), entry("mail", "c")}}, []string{"mail"})
+	a, err := answer(&ldap.SearchResult{Entries: []*ldap.Entry{entry("Mail", "b", "a"), entry("other", "x"), entry("mail", "c")}}, mail)
 	if err != nil || !a.Found || strings.Join(a.Values, " ") != "b a c" {
 		t.Errorf("got %+v, %v", a, err)
 	}
-	a, err = answer(&ldap.SearchResult{Entries: []*ldap.Entry{entry("other", "x")}}, []string{"mail"})
+	a, err = answer(&ldap.SearchResult{Entries: []*ldap.Entry{entry("other", "x")}}, mail)
 	if err != nil || !a.Found || len(a.Values) > 0 {
 		t.Errorf("an entry without it: got %+v, %v", a, err)
 	}
-	if a, err := answer(&ldap.SearchResult{}, nil); err != nil || a.Found {
+	if a, err := answer(&ldap.SearchResult{}, question{}); err != nil || a.Found {
 		t.Errorf("no entry: got %+v, %v", a, err)
 	}
-	if _, err := answer(&ldap.SearchResult{Entries: []*ldap.Entry{entry("mail", "\xff")}}, []string{"mail"}); !errors.Is(err, lookup.ErrUnusable) {
+	if _, err := answer(&ldap.SearchResult{Entries: []*ldap.Entry{entry("mail", "\xff")}}, mail); !errors.Is(err, lookup.ErrUnusable) {
 		t.Errorf("got %v", err)
+	}
+}
+
+// RFC 4511, section 4.5.3: who is sent on has not been told that there is nothing, and
+// not all there is either.
+func TestAReferralIsNoAnswer(t *testing.T) {
+	onward := []string{"ldap://other.example/ou=sales,dc=example??sub"}
+	some := []*ldap.Entry{{Attributes: []*ldap.EntryAttribute{{Name: "mail", Values: []string{"b"}}}}}
+	for _, entries := range [][]*ldap.Entry{nil, some} {
+		result := &ldap.SearchResult{Entries: entries, Referrals: onward}
+		if a, err := answer(result, question{attributes: []string{"mail"}}); !errors.Is(err, errElsewhere) {
+			t.Errorf("%d entries: got %+v, %v", len(entries), a, err)
+		}
+		a, err := answer(result, question{attributes: []string{"mail"}, leaveOut: true})
+		if err != nil || a.Found != (len(entries) > 0) {
+			t.Errorf("%d entries, the rest is not wanted: got %+v, %v", len(entries), a, err)
+		}
 	}
 }
 

@@ -244,6 +244,12 @@ type Lookup struct {
 	Base string `toml:"base" json:"base,omitempty"`
 	// Scope is "sub", "one" or "base" (ldap). Default: "sub".
 	Scope string `toml:"scope" json:"scope,omitempty"`
+	// Referrals is what becomes of a search that an LDAP server answers with the names
+	// of others that have a part of the directory: "fail" (tried again later, as nobody
+	// knows whether the key is there) or "ignore" (what this server has is all that is
+	// wanted; Active Directory, searched from the top of a domain, always names others).
+	// Default: "fail".
+	Referrals string `toml:"referrals" json:"referrals,omitempty"`
 	// Attributes are those whose values an LDAP entry gives. Of an account (passwd)
 	// there are "user" (name:home, as in a table of users), "name", "home", "uid",
 	// "gid", "shell", "full_name" ("A. N. User") and "dotted_name" (the same as a
