@@ -17,7 +17,9 @@ import (
 // that it can say to qmgr: nothing is told of a message but the number, nothing is
 // stopped, moved or held, and what a hold or a standing order keeps stays kept. One
 // client is answered TurnTooSoon for a domain that it has asked for within TurnPause,
-// and everybody when TurnsAtATime others have been.
+// and everybody when TurnsAtATime others have been, when qmgr has just spent much time on
+// looking for others, or when all that is meant was asked for within TurnPause in whatever
+// name: smtpd says who asks.
 
 // Bounds of this arrow.
 const (

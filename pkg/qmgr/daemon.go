@@ -82,7 +82,7 @@ func New() *Manager {
 	return &Manager{
 		now: wall, work: context.Background(), wake: make(chan struct{}, 1), walk: make(chan struct{}, 1),
 		ordersChanged: make(chan struct{}, 1), waits: map[queueid.ID]uint64{}, holds: map[queueid.ID]time.Time{},
-		asked: asked{}, cancels: map[queueid.ID]*cancelling{}, patience: cancelPatience,
+		asked: asked{at: map[asker]time.Time{}}, cancels: map[queueid.ID]*cancelling{}, patience: cancelPatience,
 	}
 }
 

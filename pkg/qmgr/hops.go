@@ -8,6 +8,7 @@ import "slices"
 type hop struct {
 	name    string
 	entries []*entry // in no order
+	turned  seconds  // when a site asked for them last (ETRN)
 }
 
 // toHop puts an entry among those of a next hop.

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"filbert/pkg/event"
 	"filbert/pkg/ipc"
@@ -14,7 +15,10 @@ import (
 
 // asked is who was made happy when: the rate of ETRN is kept here, as smtpd has many
 // processes in its life and talks to strangers.
-type asked map[asker]time.Time
+type asked struct {
+	at   map[asker]time.Time
+	rest time.Time // before it nobody is heard
+}
 
 type asker struct {
 	client     netip.Addr
@@ -23,17 +27,27 @@ type asker struct {
 }
 
 // mayAsk tells whether somebody may ask again, and notes that he did.
-func (a asked) mayAsk(who asker, now time.Time) bool {
-	for k, at := range a {
+func (a *asked) mayAsk(who asker, now time.Time) bool {
+	for k, at := range a.at {
 		if age := now.Sub(at); age >= proto.TurnPause || age < -clockSlack {
-			delete(a, k)
+			delete(a.at, k)
 		}
 	}
-	if _, just := a[who]; just || len(a) >= proto.TurnsAtATime {
+	rests := now.Before(a.rest) && a.rest.Sub(now) <= proto.TurnPause // else the clock was set back
+	if _, just := a.at[who]; just || rests || len(a.at) >= proto.TurnsAtATime {
 		return false
 	}
-	a[who] = now
+	a.at[who] = now
 	return true
+}
+
+// turnShare is what part of the time may go into looking for who asks: everybody else waits
+// meanwhile, and a million messages may have as many next hops.
+const turnShare = 20
+
+// looked has all who ask wait for as long as what was looked for at began was worth.
+func (a *asked) looked(began, ended time.Time) {
+	a.rest = ended.Add(min((turnShare-1)*ended.Sub(began), proto.TurnPause))
 }
 
 // handleTurn takes what smtpd has to say, which is one thing: a site has come back.
@@ -60,8 +74,11 @@ func (q *Manager) turn(m *proto.Turn) proto.Turned {
 		return proto.Turned{State: proto.TurnTooSoon}
 	}
 	done := q.sched.turn(m, now)
+	q.asked.looked(now, q.now())
 	q.mu.Unlock()
-	done.State = proto.TurnStarted
+	if done.State == proto.TurnTooSoon {
+		return done
+	}
 	if !q.loaded.Load() {
 		done.State = proto.TurnUnknown
 	}
@@ -74,44 +91,67 @@ func (q *Manager) turn(m *proto.Turn) proto.Turned {
 	return done
 }
 
-// turn makes entries due whose next hop is a domain.
+// turn makes entries due whose next hop is a domain. It does that for one next hop once in
+// TurnPause, in whosever name smtpd asks: else whoever has taken it over could have the
+// mail for a large provider tried ten times a second.
 func (q *schedule) turn(m *proto.Turn, now time.Time) (done proto.Turned) {
-	seen := map[string]bool{} // a million messages wait for a few next hops
-	for e := range q.all.after(0) {
-		is, known := seen[e.nextHop]
-		if !known {
-			is = hopIs(e.nextHop, m)
-			seen[e.nextHop] = is
+	just := false
+	for _, h := range q.hops {
+		if !hopIs(h.name, m) {
+			continue
 		}
-		switch {
-		case !is:
-		case e.state == active:
-			done.UnderWay++
-		case e.state == waiting && !e.early(now):
-			done.Count++
-			e.now = true
-			if !e.parked { // else it is due, and waits for its turn
-				e.due = min(e.due, now.UnixMilli())
-				q.place(e)
-			}
+		if age := now.Sub(h.turned.time()); age < proto.TurnPause && age >= -clockSlack {
+			just = true
+			continue
+		}
+		h.turned = secondsOf(now.Unix())
+		for _, e := range h.entries {
+			q.turnOne(e, now, &done)
 		}
 	}
+	done.State = proto.TurnStarted
+	if just && done.Count+done.UnderWay == 0 {
+		done.State = proto.TurnTooSoon
+	}
 	return done
+}
+
+func (q *schedule) turnOne(e *entry, now time.Time, done *proto.Turned) {
+	switch {
+	case e.state == active:
+		done.UnderWay++
+	case e.state == waiting && !e.early(now):
+		done.Count++
+		e.now = true
+		if !e.parked { // else it is due, and waits for its turn
+			e.due = min(e.due, now.UnixMilli())
+			q.place(e)
+		}
+	}
 }
 
 // hopIs tells whether a next hop is the domain: its name, or that of a host that a
 // router names in its place.
 func hopIs(hop string, m *proto.Turn) bool {
 	for word := range strings.FieldsSeq(hop) {
-		name, _, _ := strings.Cut(strings.ToLower(word), ":") // a port
-		if a, err := mailaddr.New("x", name); err == nil {
-			if ascii, err := a.ASCIIDomain(); err == nil {
-				name = ascii
-			}
-		}
+		name, _, _ := strings.Cut(word, ":") // a port
+		name = inASCII(strings.ToLower(name))
 		if name == m.Domain || m.Subdomains && strings.HasSuffix(name, "."+m.Domain) {
 			return true
 		}
 	}
 	return false
+}
+
+// inASCII is a name with A-labels. Most are: it is asked of a million.
+func inASCII(name string) string {
+	if strings.IndexFunc(name, func(r rune) bool { return r >= utf8.RuneSelf }) < 0 {
+		return name
+	}
+	if a, err := mailaddr.New("x", name); err == nil {
+		if ascii, err := a.ASCIIDomain(); err == nil {
+			return ascii
+		}
+	}
+	return name
 }

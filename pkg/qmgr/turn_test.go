@@ -110,8 +110,8 @@ func TestTurnsAreBoundedInAll(t *testing.T) {
 			t.Fatalf("number %d: %+v", i, done)
 		}
 	}
-	if done := r.q.turn(&proto.Turn{Client: here, Domain: "far.test"}); done.State != proto.TurnTooSoon || len(r.q.asked) != proto.TurnsAtATime {
-		t.Errorf("%+v, %d are remembered", done, len(r.q.asked))
+	if done := r.q.turn(&proto.Turn{Client: here, Domain: "far.test"}); done.State != proto.TurnTooSoon || len(r.q.asked.at) != proto.TurnsAtATime {
+		t.Errorf("%+v, %d are remembered", done, len(r.q.asked.at))
 	}
 }
 
@@ -131,5 +131,54 @@ func TestNoTurnWithoutARule(t *testing.T) {
 	}
 	if due := r.due(); len(due) != 0 {
 		t.Errorf("due are %v", due)
+	}
+}
+
+// smtpd says who asks and for what, and strangers talk to smtpd: in other clients' names, and
+// for domains above, the mail of one next hop is not tried more often for it.
+func TestTurnsInOtherNamesDoNotHaveMailTriedAgain(t *testing.T) {
+	r := turnRig(t)
+	far := proto.Turn{Client: here, Domain: "far.test"}
+	if done := r.q.turn(&far); done.State != proto.TurnStarted || done.Count != 2 {
+		t.Fatalf("%+v", done)
+	}
+	for id := range r.due() { // they were tried, and wait again
+		e := r.q.sched.all.get(id)
+		r.q.sched.ended(e.nextHop)
+		r.q.sched.put(&proto.Summary{ID: id, Arrived: noon.Unix(), Attempts: 2, NextHop: e.nextHop, Waiting: 1,
+			Due: noon.Add(5 * time.Hour).UnixMilli()}, noon, 0)
+	}
+	far.Client = netip.MustParseAddr("192.0.2.8")
+	if done := r.q.turn(&far); done.State != proto.TurnTooSoon || done.Count != 0 {
+		t.Errorf("in another's name: %+v", done)
+	}
+	if done := r.q.turn(&proto.Turn{Client: here, Domain: "test", Subdomains: true}); done.State != proto.TurnStarted || done.Count != 4 {
+		t.Errorf("with the domain above: %+v, want the other next hops below it", done)
+	}
+	if due := r.due(); len(due) != 4 {
+		t.Errorf("due are %v", due)
+	}
+	r.now = r.now.Add(proto.TurnPause)
+	if done := r.q.turn(&far); done.State != proto.TurnStarted || done.Count != 2 {
+		t.Errorf("a minute later: %+v", done)
+	}
+}
+
+// A million next hops take half a second to look through, and nobody else can do
+// anything meanwhile.
+func TestLookingForWhoAsksTakesASmallShareOfTheTime(t *testing.T) {
+	a := asked{at: map[asker]time.Time{}}
+	may := func(domain string, at time.Time) bool { return a.mayAsk(asker{here, domain, false}, at) }
+	if !may("a.test", noon) {
+		t.Fatal("the first may not ask")
+	}
+	ended := noon.Add(100 * time.Millisecond)
+	a.looked(noon, ended)
+	if may("b.test", ended.Add(time.Second)) || !may("b.test", ended.Add(2*time.Second)) {
+		t.Errorf("behind 100 ms of looking the next may ask at %v", a.rest)
+	}
+	a.looked(noon, noon.Add(24*time.Hour)) // a clock that was set ahead, and back again
+	if !may("c.test", noon.Add(2*proto.TurnPause)) {
+		t.Errorf("nobody may ask until %v", a.rest)
 	}
 }
