@@ -21,5 +21,10 @@
 // makes up. The bounds keep a flood of made-up senders from becoming one of
 // call-outs: with them a domain sees a few at a time.
 //
-// A crash forgets everything, which costs a few call-outs.
+// # The record
+//
+// What was found out is handed on to be kept for the next run (TakeChanged) and taken
+// back at its start (Recall); it has a version. A record of another version, or that
+// makes no sense, is nothing. A crash may lose the last second, which costs a few
+// call-outs.
 package callout

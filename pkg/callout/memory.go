@@ -71,6 +71,8 @@ type Memory struct {
 	limits  Limits
 	most    int
 	entries map[key]entry
+	changed map[key]struct{} // of entries: not yet taken by TakeChanged
+	forgets uint64
 	flights map[Question]*flight
 	running map[string]int // by domain
 	total   int            // who calls out, and who waits
@@ -84,6 +86,7 @@ type key struct {
 
 type entry struct {
 	answer  Answer
+	asked   time.Time
 	expires time.Time
 }
 
@@ -98,7 +101,7 @@ type flight struct {
 func New(l Limits) *Memory {
 	return &Memory{
 		limits: l, most: MaxEntries,
-		entries: make(map[key]entry), flights: make(map[Question]*flight), running: make(map[string]int),
+		entries: make(map[key]entry), changed: make(map[key]struct{}), flights: make(map[Question]*flight), running: make(map[string]int),
 	}
 }
 

@@ -40,22 +40,30 @@ func remembered(e entry) Answer {
 // probe alone, and is found out anew when that is forgotten: servers change. One
 // that takes what nobody can have and still refuses the address has told it apart.
 func (m *Memory) learnLocked(q Question, a Answer, probe Probe, now time.Time) {
-	keep := keepUnsure
-	switch a.Outcome.Class {
-	case outcome.Delivered:
-		keep = m.limits.KeepYes
-	case outcome.Failed:
-		keep = m.limits.KeepNo
+	put := func(k key, a Answer) {
+		m.putLocked(k, entry{a, now, now.Add(m.keepLocked(k, a.Outcome.Class))}, now)
 	}
 	yes := a.Outcome.Class == outcome.Delivered
 	all := yes && a.AcceptsAll
 	if probe == WithProbe && (yes || a.Outcome.Class == outcome.Failed) {
-		m.putLocked(domainKey(q), entry{Answer{Outcome: a.Outcome, AcceptsAll: all}, now.Add(m.limits.KeepYes)}, now)
+		put(domainKey(q), Answer{Outcome: a.Outcome, AcceptsAll: all})
 	}
 	if !all {
 		a.AcceptsAll = false
-		m.putLocked(addressKey(q), entry{a, now.Add(keep)}, now)
+		put(addressKey(q), a)
 	}
+}
+
+// keepLocked is how long an answer is believed. What is known of a domain says how the
+// server behaves, and not whether it has somebody.
+func (m *Memory) keepLocked(k key, c outcome.Class) time.Duration {
+	switch {
+	case k.local == "" || c == outcome.Delivered:
+		return m.limits.KeepYes
+	case c == outcome.Failed:
+		return m.limits.KeepNo
+	}
+	return keepUnsure
 }
 
 // sample is how many entries are looked at to find one that may go.
@@ -76,7 +84,12 @@ func (m *Memory) putLocked(k key, e entry, now time.Time) {
 				break
 			}
 		}
-		delete(m.entries, victim)
+		m.dropLocked(victim)
 	}
 	m.entries[k] = e
+	if k.keepable(&e) {
+		m.changed[k] = struct{}{}
+	} else {
+		delete(m.changed, k)
+	}
 }

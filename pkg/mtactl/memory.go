@@ -18,8 +18,9 @@ func (a *app) memoryCommand() *cobra.Command {
 		Short: "show and forget what is known of hosts and addresses",
 		Long: `memory lists what the suite remembers of servers and addresses: the records, how old they
 are and when they are forgotten, what was seen, and behind an arrow what follows from it. host
-and address are those that failed, quirk is what servers can and can't do. A server goes by its
-address and port. Forgetting is always safe, and has effect at once: it is found out again.
+and address are those that failed, quirk is what servers can and can't do, callout is what they
+said when they were asked about addresses. A server goes by its address and port, a call-out by
+the domain. Forgetting is always safe, and has effect at once: it is found out again.
 There are the kinds host, address, quirk and callout.`,
 		Example: `  mtactl memory show
   mtactl memory show host 192.0.2.
@@ -29,7 +30,7 @@ There are the kinds host, address, quirk and callout.`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	c.AddCommand(a.memoryShowCommand(), a.memoryAboutCommand("host", "NAME|IP", "host", "quirk"),
-		a.memoryAboutCommand("address", "ADDRESS", "address", "callout"), a.memoryForgetCommand())
+		a.memoryAboutCommand("address", "ADDRESS", "address"), a.memoryForgetCommand())
 	return c
 }
 
@@ -59,7 +60,7 @@ func (a *app) memoryAboutCommand(what, arg string, kinds ...string) *cobra.Comma
 	c := &cobra.Command{
 		Use:     what + " " + arg,
 		Short:   "show all that is known of " + map[string]string{"host": "a server", "address": "an address"}[what],
-		Long:    fmt.Sprintf("%s shows the records of kind %s whose keys begin with %s%s", what, strings.Join(kinds, " and "), strings.TrimPrefix(arg, "NAME|"), map[string]string{"host": ", or\nwhose server has the name NAME: what was seen, and behind an arrow what follows from it.", "address": "."}[what]),
+		Long:    fmt.Sprintf("%s shows the records of kind %s whose keys begin with %s%s", what, strings.Join(kinds, " and "), strings.TrimPrefix(arg, "NAME|"), map[string]string{"host": ", or\nwhose server has the name NAME: what was seen, and behind an arrow what follows from it.", "address": ", and\nthe call-outs for it: what its server said of it, and whether that takes mail for anybody."}[what]),
 		Example: "  mtactl memory " + what + " " + map[string]string{"host": "192.0.2.1", "address": "alice@example.net"}[what],
 		Args:    exactly(1, map[string]string{"host": "the IP address or the name of a server", "address": "an address"}[what]),
 		RunE: func(_ *cobra.Command, args []string) error {
@@ -67,7 +68,7 @@ func (a *app) memoryAboutCommand(what, arg string, kinds ...string) *cobra.Comma
 			if what == "host" {
 				return a.memoryOfHost(kinds, strings.ToLower(name), asJSON)
 			}
-			return a.memoryShow(kinds, name, mostRecords, asJSON)
+			return a.memoryOfAddress(name, asJSON)
 		},
 	}
 	c.Flags().BoolVar(&asJSON, "json", false, "write JSON")
@@ -79,8 +80,8 @@ func (a *app) memoryForgetCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:     "forget KIND KEY",
 		Short:   "forget a record",
-		Long:    "forget drops the record with this key, or with --prefix all whose keys begin so. Who uses it is\ntold: it is found out again with the next message, and mail that waits for a host or an\naddress that failed is released.",
-		Example: "  mtactl memory forget host 192.0.2.1:25\n  mtactl memory forget callout example.net --prefix",
+		Long:    "forget drops the record with this key, or with --prefix all whose keys begin so. Who uses it is\ntold: it is found out again with the next message, and mail that waits for a host or an\naddress that failed is released. Of call-outs, KEY may be\nan address or a domain.",
+		Example: "  mtactl memory forget host 192.0.2.1:25\n  mtactl memory forget callout bob@example.net\n  mtactl memory forget callout example.net",
 		Args:    exactly(2, "a kind and a key"),
 		RunE: func(_ *cobra.Command, args []string) error {
 			cl, err := a.mtadb()
@@ -88,7 +89,7 @@ func (a *app) memoryForgetCommand() *cobra.Command {
 				return err
 			}
 			var done proto.MemoryForgotten
-			if err := cl.post(a.ctx, "/v1/memory/forget", &proto.MemoryForget{Kind: args[0], Key: args[1], Prefix: prefix}, &done); err != nil {
+			if err := cl.post(a.ctx, "/v1/memory/forget", whatToForget(args[0], args[1], prefix), &done); err != nil {
 				return err
 			}
 			fmt.Fprintf(a.Out, "%s forgotten\n", count(int(done.Count), "record"))

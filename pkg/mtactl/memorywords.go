@@ -30,6 +30,8 @@ func rememberedOf(item *proto.MemoryItem, now time.Time) remembered {
 		if f, ok := quirk.Unmarshal(item.Value); ok {
 			m.Name, m.Facts, m.Conclusions = f.Name, quirkFacts(f), quirkConclusions(f, now)
 		}
+	case proto.MemoryCallout.String():
+		m.callout()
 	}
 	return m
 }

@@ -310,15 +310,15 @@ func (m *Memory) postForget(w http.ResponseWriter, r *http.Request) {
 	admin.Answer(w, http.StatusOK, &proto.MemoryForgotten{Count: n})
 }
 
-// tellForgot tells dispatch, which knows by itself what it has had kept here. It is
-// told whether or not there was a record: there may be one on its way.
+// tellForgot tells who knows by himself what he has had kept here. He is told whether
+// or not there was a record: there may be one on its way.
 func (m *Memory) tellForgot(notice *proto.Forgot) {
 	server := m.server.Load()
 	if server == nil {
 		return
 	}
 	for _, c := range server.Conns() {
-		if c.Caller() != string(proto.Dispatch) {
+		if !proto.MayKeep(proto.Service(c.Caller()), notice.Of) {
 			continue
 		}
 		select {

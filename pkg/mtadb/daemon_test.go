@@ -171,8 +171,8 @@ func TestEachProgramKeepsItsOwnKindsAlone(t *testing.T) {
 	}{
 		{proto.Dispatch, proto.MemoryHost, true, true}, {proto.Dispatch, proto.MemoryCallout, false, false},
 		{proto.Router, proto.MemoryCallout, true, true}, {proto.Router, proto.MemoryHost, false, false},
-		{proto.QMgr, proto.MemoryHost, false, true},
-		{proto.Master, proto.MemoryHost, false, true}, {proto.SMTPD, proto.MemoryHost, false, false},
+		{proto.QMgr, proto.MemoryHost, false, false},
+		{proto.Master, proto.MemoryHost, false, false}, {proto.SMTPD, proto.MemoryHost, false, false},
 		{proto.Dispatch, 99, false, false}, {proto.Master, 99, false, false},
 	} {
 		cl := r.suite.Client(string(c.caller), proto.MTADB, ipc.ClientOptions{})

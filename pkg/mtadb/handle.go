@@ -74,7 +74,7 @@ func (m *Memory) recall(ctx context.Context, call *ipc.Call) (ipc.Message, error
 	if err := call.Decode(&req); err != nil {
 		return nil, err
 	}
-	if caller := proto.Service(call.Caller); !proto.MayRecall(caller, req.Of) {
+	if caller := proto.Service(call.Caller); !proto.MayKeep(caller, req.Of) {
 		return nil, notYours(caller, req.Of)
 	}
 	s, err := m.ready(ctx)
@@ -101,7 +101,7 @@ func (m *Memory) forget(ctx context.Context, call *ipc.Call) (ipc.Message, error
 	if err := call.Decode(&req); err != nil {
 		return nil, err
 	}
-	if caller := proto.Service(call.Caller); !proto.MayKeep(caller, req.Of) && caller != proto.Master {
+	if caller := proto.Service(call.Caller); !proto.MayKeep(caller, req.Of) {
 		return nil, notYours(caller, req.Of)
 	}
 	s, err := m.ready(ctx)

@@ -50,10 +50,8 @@ func Arrows() []Arrow {
 		{Dispatch, Bounce},
 		{Dispatch, QMgr},
 		{Dispatch, MTADB},
-		{Router, MTADB},
-		{QMgr, MTADB},
+		{Router, MTADB},  // what call-outs have found out
 		{Master, Router}, // mtactl explain, mtactl lookup
-		{Master, MTADB},  // mtactl memory
 	}
 }
 

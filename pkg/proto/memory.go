@@ -3,8 +3,8 @@ package proto
 import "filbert/pkg/wire"
 
 // The arrow to what the suite remembers: dispatch (hosts and addresses that
-// failed), router (what other servers said) -> mtadb; and master, on behalf of
-// `mtactl memory`.
+// failed, what servers can do), router (what other servers said in call-outs) ->
+// mtadb. Administrators ask by a path (control.go).
 //
 //	1. C: Remember    records to keep; later ones of a key take the place of earlier
 //	2. S: Remembered  they are kept, though perhaps not yet on the disk
@@ -15,12 +15,12 @@ import "filbert/pkg/wire"
 //	1. C: Forget      records by kind and key
 //	2. S: Forgotten   how many there were
 //
-//	   S: Forgot      notice, to dispatch: an administrator had these forgotten, and
-//	                  what it knows of them itself has to go, too
+//	   S: Forgot      notice, to who keeps the kind: an administrator had these
+//	                  forgotten, and what he knows of them himself has to go, too
 //
 // Nothing here is needed to deliver a message: while mtadb is away, its callers go
 // on with what they have in memory. A power cut may lose the last seconds. Who may
-// call: dispatch, router, master; each may write its own kinds alone (MayKeep).
+// call: dispatch, router; each reads and writes its own kinds alone (MayKeep).
 
 // MemoryKind says what a record is about. Each has a version in its value, which
 // its writer alone reads.
@@ -35,7 +35,7 @@ const (
 	MemoryCallout MemoryKind = 5 // what servers said of addresses: router
 )
 
-// MayKeep tells whether a program writes records of a kind.
+// MayKeep tells whether a program reads and writes records of a kind.
 func MayKeep(caller Service, kind MemoryKind) bool {
 	switch kind {
 	case MemoryHost, MemoryAddress, MemoryQuirk:
@@ -44,12 +44,6 @@ func MayKeep(caller Service, kind MemoryKind) bool {
 		return caller == Router
 	}
 	return false
-}
-
-// MayRecall tells whether a program reads records of a kind: its writer, qmgr,
-// which says why mail waits, and master on behalf of an administrator.
-func MayRecall(caller Service, kind MemoryKind) bool {
-	return MayKeep(caller, kind) || kind.String() != "" && (caller == QMgr || caller == Master)
 }
 
 // MemoryKinds lists all of them.

@@ -79,6 +79,7 @@ func (r *Router) Open(p *service.Process) error {
 	if w.Callouts == nil {
 		w.Callouts = newCallouts(p.Settings())
 	}
+	w.recalled = make(chan struct{})
 	rules, err := compile(p.Settings(), *w)
 	if err != nil {
 		return err
@@ -246,9 +247,16 @@ func (r *Router) reload(s *settings.Settings) {
 
 // Serve answers until told to drain.
 func (r *Router) Serve(ctx context.Context, p *service.Process) error {
+	work, stop := context.WithCancel(ctx)
+	defer stop()
+	memory := newRememberer(&r.world, p)
+	var loops sync.WaitGroup
+	loops.Go(func() { memory.run(work) })
 	server := p.Accept(ipc.Spawn(r.handle), ipc.ServerOptions{Credits: credits})
 	<-p.Draining()
 	err := server.Shutdown(ctx)
+	stop()
+	loops.Wait()
 	r.mu.RLock()
 	r.rules.close()
 	r.mu.RUnlock()

@@ -32,6 +32,9 @@ type World struct {
 	Tables tableSet
 	// Callouts is the memory of call-outs, which outlives rules.
 	Callouts *callout.Memory
+	// recalled is closed when Callouts has what an earlier run knew, or when that was
+	// waited for long enough; nil = there was no earlier run.
+	recalled chan struct{}
 	// Agents do what this process can't: nil = those of the suite.
 	Agents Agents
 	// Figures count.

@@ -138,6 +138,7 @@ func (v *verifier) ask(ctx context.Context, l *proto.Leaf, q callout.Question) (
 	if v.memory == nil || v.caller == nil {
 		return callout.Answer{}, errNoCaller
 	}
+	v.rules.world.awaitRecall(ctx)
 	limit := v.rules.settings.Verify.CalloutTimeout.D()
 	if limit <= 0 {
 		limit = calloutDeadline

@@ -325,6 +325,7 @@ var encoders = []string{
 	"pkg/pickup/drain.go",        // into the envelope of a Submission
 	"pkg/retry/record.go",        // a record of mtadb
 	"pkg/quirk/seen.go",          // likewise
+	"pkg/callout/record.go",      // likewise
 }
 
 // TestUntrustedTextLeavesByItsConversions: P16.1. Text of a peer reaches a log
