@@ -20,7 +20,8 @@
 //	[!] filbert reload          mtactl reload
 //	filbert kill NAME [SIGNAL]  send a signal (KILL) to a service's processes, or
 //	                            to master, and wait until they are gone
-//	filbert pause NAME, filbert continue NAME
+//	filbert pause NAME          stop a service's processes, and wait until they stand
+//	filbert continue NAME       let them go on
 //	filbert back                wait until every service runs
 //	filbert gone                wait until no process of the instance is left
 //	[!] mtactl ARGS             mtactl -C $WORK/i ARGS

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -86,7 +87,7 @@ func filbert(ts *testscript.TestScript, neg bool, args []string) {
 		}
 		w.kill(ts, rest[0], sig)
 	case "pause":
-		w.signal(ts, rest[0], syscall.SIGSTOP)
+		w.pause(ts, rest[0])
 	case "continue":
 		w.signal(ts, rest[0], syscall.SIGCONT)
 	case "back":
@@ -207,17 +208,12 @@ func (w *world) processes(ts *testscript.TestScript, name string) []int {
 	return out
 }
 
-// kill sends a signal to a service and waits until its processes are gone. A
-// service that is just being started has none yet.
+// kill sends a signal to a service and waits until its processes are gone.
 func (w *world) kill(ts *testscript.TestScript, name, signal string) {
 	signals := map[string]syscall.Signal{"KILL": syscall.SIGKILL, "TERM": syscall.SIGTERM, "INT": syscall.SIGINT}
 	sig, ok := signals[signal]
 	usage(ts, ok, "filbert kill NAME [KILL|TERM|INT]")
-	var pids []int
-	until(ts, func() (bool, string) {
-		pids = w.processes(ts, name)
-		return len(pids) > 0, "no process of " + name + " runs"
-	})
+	pids := w.running(ts, name)
 	for _, pid := range pids {
 		if err := syscall.Kill(pid, sig); err != nil && !errors.Is(err, syscall.ESRCH) {
 			ts.Fatalf("kill %s: %v", name, err)
@@ -228,6 +224,28 @@ func (w *world) kill(ts *testscript.TestScript, name, signal string) {
 			ts.Fatalf("%s, pid %d, lives on after signal %s", name, pid, signal)
 		}
 	}
+	w.killed = append(w.killed, pids...)
+}
+
+// running waits until a service has processes: one that is just being started has none
+// yet.
+func (w *world) running(ts *testscript.TestScript, name string) (pids []int) {
+	until(ts, func() (bool, string) {
+		pids = w.processes(ts, name)
+		return len(pids) > 0, "no process of " + name + " runs"
+	})
+	return pids
+}
+
+// pause stops a service and waits until it stands: a thread that runs on another
+// processor goes on for some milliseconds after the signal was sent.
+func (w *world) pause(ts *testscript.TestScript, name string) {
+	for _, pid := range w.running(ts, name) {
+		ts.Check(syscall.Kill(pid, syscall.SIGSTOP))
+		until(ts, func() (bool, string) {
+			return stands(pid), fmt.Sprintf("%s, pid %d, has threads that run", name, pid)
+		})
+	}
 }
 
 func (w *world) signal(ts *testscript.TestScript, name string, sig syscall.Signal) {
@@ -236,7 +254,8 @@ func (w *world) signal(ts *testscript.TestScript, name string, sig syscall.Signa
 	}
 }
 
-// awaitBack waits until all services run again.
+// awaitBack waits until all services run again. Master may not have seen yet that one
+// was killed.
 func (w *world) awaitBack(ts *testscript.TestScript) {
 	until(ts, func() (bool, string) {
 		st, err := w.status()
@@ -246,6 +265,9 @@ func (w *world) awaitBack(ts *testscript.TestScript) {
 		for _, s := range st.Services {
 			running := s.State == "idle"
 			for _, p := range s.Processes {
+				if slices.Contains(w.killed, p.PID) {
+					return false, fmt.Sprintf("%s still has the process %d, which was killed", s.Name, p.PID)
+				}
 				running = running || p.State == "running"
 			}
 			if !running {
@@ -254,4 +276,5 @@ func (w *world) awaitBack(ts *testscript.TestScript) {
 		}
 		return st.State == "running", "the suite is " + st.State
 	})
+	w.killed = nil // their numbers may be given out again
 }

@@ -2,8 +2,12 @@ package script
 
 import (
 	"bufio"
+	"os"
+	"os/exec"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 )
 
 func TestReplyIsReadStrictly(t *testing.T) {
@@ -96,6 +100,48 @@ func TestStatusPartIsHeldAgainstItsRFC(t *testing.T) {
 	} {
 		if checkStatus(bad) == nil {
 			t.Errorf("%q was taken", bad)
+		}
+	}
+}
+
+// childVar makes this program one with threads that run.
+const childVar = "SCRIPT_TEST_CHILD"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(childVar) != "" {
+		for range 3 {
+			go func() {
+				for {
+				}
+			}()
+		}
+		select {}
+	}
+	os.Exit(m.Run())
+}
+
+func TestAProcessStandsWhenAllItsThreadsDo(t *testing.T) {
+	cmd := exec.Command("/proc/self/exe")
+	cmd.Env = append(os.Environ(), childVar+"=1")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+		if stands(cmd.Process.Pid) {
+			t.Error("one that has ended stands")
+		}
+	}()
+	if stands(cmd.Process.Pid) {
+		t.Error("one that runs stands")
+	}
+	if err := cmd.Process.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	for end := time.Now().Add(patience); !stands(cmd.Process.Pid); time.Sleep(pollEvery) {
+		if time.Now().After(end) {
+			t.Fatal("one that was stopped does not stand")
 		}
 	}
 }

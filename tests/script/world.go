@@ -37,6 +37,7 @@ type world struct {
 	first     string            // the address of the first listener
 	exit      int               // of the last program
 	queued    []string          // ids that servers gave our messages
+	killed    []int             // processes, since the last "back"
 }
 
 type worldKey struct{}
@@ -201,6 +202,21 @@ func alive(pid int) bool {
 	}
 	_, rest, _ := strings.Cut(string(b), ") ")
 	return !strings.HasPrefix(rest, "Z") && !strings.HasPrefix(rest, "X")
+}
+
+// stands tells whether all threads of a process are stopped.
+func stands(pid int) bool {
+	threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", pid))
+	for _, path := range threads {
+		b, readErr := os.ReadFile(path)
+		if readErr != nil {
+			return false // it may have made another
+		}
+		if _, rest, _ := strings.Cut(string(b), ") "); !strings.HasPrefix(rest, "T") {
+			return false
+		}
+	}
+	return err == nil && len(threads) > 0
 }
 
 var pidField = regexp.MustCompile(`did=started .*\bpid=(\d+)`)
