@@ -131,16 +131,39 @@ func (q *schedule) turnOne(e *entry, now time.Time, done *proto.Turned) {
 }
 
 // hopIs tells whether a next hop is the domain: its name, or that of a host that a
-// router names in its place.
+// router names in its place, or the address of the machine that asks.
 func hopIs(hop string, m *proto.Turn) bool {
 	for word := range strings.FieldsSeq(hop) {
-		name, _, _ := strings.Cut(word, ":") // a port
+		name, literal := hostIn(word)
+		if literal && isAddr(name, m.Client) {
+			return true
+		}
 		name = inASCII(strings.ToLower(name))
 		if name == m.Domain || m.Subdomains && strings.HasSuffix(name, "."+m.Domain) {
 			return true
 		}
 	}
 	return false
+}
+
+// hostIn is the host of "host", "host:port", "[host]:port" and "[address]:port"
+// (route.Spec), and whether it stands in brackets.
+func hostIn(word string) (name string, literal bool) {
+	if inner, is := strings.CutPrefix(word, "["); is {
+		name, _, _ = strings.Cut(inner, "]")
+		return name, true
+	}
+	name, _, _ = strings.Cut(word, ":")
+	return name, false
+}
+
+func isAddr(text string, client netip.Addr) bool {
+	const tag = "ipv6:" // in the domain of a recipient
+	if len(text) > len(tag) && strings.EqualFold(text[:len(tag)], tag) {
+		text = text[len(tag):]
+	}
+	a, err := netip.ParseAddr(text)
+	return err == nil && a.Unmap() == client.Unmap()
 }
 
 // inASCII is a name with A-labels. Most are: it is asked of a million.

@@ -39,20 +39,28 @@ func (r *rig) due() map[queueid.ID]bool {
 	}
 }
 
-var here = netip.MustParseAddr("192.0.2.7")
+var here, there = netip.MustParseAddr("192.0.2.7"), netip.MustParseAddr("198.51.100.1")
 
 func TestATurnMakesDueWhatWaitsForTheDomain(t *testing.T) {
 	for _, x := range []struct {
 		ask  proto.Turn
 		want []queueid.ID
 	}{
-		{proto.Turn{Client: here, Domain: "far.test"}, []queueid.ID{1, 2}},
-		{proto.Turn{Client: here, Domain: "far.test", Subdomains: true}, []queueid.ID{1, 2, 3}},
-		{proto.Turn{Client: here, Domain: "mx.near.test"}, []queueid.ID{5}},
-		{proto.Turn{Client: here, Domain: "xn--bcher-kva.test"}, []queueid.ID{6}},
-		{proto.Turn{Client: here, Domain: "test"}, nil},
+		{proto.Turn{Client: there, Domain: "far.test"}, []queueid.ID{1, 2}},
+		{proto.Turn{Client: there, Domain: "far.test", Subdomains: true}, []queueid.ID{1, 2, 3}},
+		{proto.Turn{Client: there, Domain: "mx.near.test"}, []queueid.ID{5}},
+		{proto.Turn{Client: there, Domain: "gw.near.test"}, []queueid.ID{11}},
+		{proto.Turn{Client: there, Domain: "xn--bcher-kva.test"}, []queueid.ID{6}},
+		{proto.Turn{Client: there, Domain: "test"}, nil},
+		{proto.Turn{Client: here, Domain: "far.test"}, []queueid.ID{1, 2, 12}}, // routed to its address
+		{proto.Turn{Client: netip.MustParseAddr("2001:db8::7"), Domain: "x.test"}, []queueid.ID{13}},
+		{proto.Turn{Client: netip.MustParseAddr("::ffff:192.0.2.9"), Domain: "x.test"}, []queueid.ID{12}},
 	} {
 		r := turnRig(t)
+		for i, hop := range []string{"[gw.near.test]:2525", "[192.0.2.9]:26 [192.0.2.7]:25", "[IPv6:2001:db8::7]"} {
+			r.q.sched.put(&proto.Summary{ID: queueid.ID(11 + i), Arrived: noon.Unix(), Attempts: 1, NextHop: hop, Waiting: 1,
+				Due: noon.Add(5 * time.Hour).UnixMilli()}, noon, 0)
+		}
 		if done := r.q.turn(&x.ask); done.State != proto.TurnStarted || int(done.Count) != len(x.want) || done.UnderWay != 0 {
 			t.Errorf("%+v: %+v", x.ask, done)
 		}
