@@ -12,11 +12,15 @@ import (
 	"filbert/pkg/smtp"
 )
 
-// abortGrace is what an agent gets to end what it was told to abandon, and to say what
-// became of it. Beyond it nobody waits: what it has served after all is served again.
 const (
+	// abortGrace is what an agent gets to end what it was told to abandon, and to say what
+	// became of it. Beyond it nobody waits: what it has served after all is served again.
 	abortGrace = 10 * time.Second
 	abortEvery = 200 * time.Millisecond
+	// mailboxGrace is what a delivery to a mailbox gets beyond that. What has begun to
+	// write there can't be called back, and would be written once more; local-deliver
+	// itself ends it sooner than that.
+	mailboxGrace = 6 * time.Minute
 )
 
 var statusAborted = smtp.Status{Class: 4, Subject: 7, Detail: 0}
@@ -33,15 +37,17 @@ type abortable struct {
 	began  time.Time
 	order  *proto.Abort
 	cancel context.CancelFunc
-	asked  chan struct{} // closed when order is set
-	ended  chan struct{} // closed when nothing is delivered any more
+	whole  context.Context // the flight's, which an abort does not end
+	asked  chan struct{}   // closed when order is set
+	ended  chan struct{}   // closed when nothing is delivered any more
 }
 
 // abortably delivers in a way that handleAbort can end.
 func (d *Dispatcher) abortably(ctx context.Context, f *flight, deliver func(context.Context, *flight)) {
+	whole := ctx
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	a := &abortable{first: f.origin == fromJournal, began: f.began, cancel: cancel, asked: make(chan struct{}), ended: make(chan struct{})}
+	a := &abortable{first: f.origin == fromJournal, began: f.began, cancel: cancel, whole: whole, asked: make(chan struct{}), ended: make(chan struct{})}
 	id := f.env.ID
 	d.under.mu.Lock()
 	if d.under.flights == nil {
@@ -75,6 +81,20 @@ func (f *flight) aborted(order *proto.Abort) {
 		default:
 			*o = outcome.Defer(outcome.Aborted, statusAborted, "the attempt was abandoned by the administrator: %s", order.Reason)
 		}
+	}
+}
+
+// untilWritten is ctx for what writes a mailbox: it goes on for a while when an abort has
+// ended ctx.
+func (f *flight) untilWritten(ctx context.Context) (context.Context, context.CancelFunc) {
+	if f.abortable == nil {
+		return ctx, func() {}
+	}
+	longer, cancel := context.WithTimeout(f.abortable.whole, jobDeadline)
+	stop := context.AfterFunc(ctx, func() { time.AfterFunc(mailboxGrace, cancel) })
+	return longer, func() {
+		stop()
+		cancel()
 	}
 }
 
@@ -113,8 +133,9 @@ func (d *Dispatcher) handleAbort(_ context.Context, call *ipc.Call) {
 	d.wg.Go(func() { d.abandon(a, req.ID) })
 }
 
-// abandon has the agents end their work, and ends the wait for them when they don't. What
-// runs as a user of this machine is left to end, within the same time.
+// abandon has the agents end their work, and ends the wait for them when they don't. A
+// command of this machine is left to end, within the same time, and what writes a mailbox
+// within a longer one.
 func (d *Dispatcher) abandon(a *abortable, id queueid.ID) {
 	ctx, cancel := context.WithTimeout(d.ctx, abortGrace)
 	defer cancel()

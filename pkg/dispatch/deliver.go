@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"filbert/pkg/envelope"
 	"filbert/pkg/outcome"
 	"filbert/pkg/proto"
 	"filbert/pkg/untrusted"
@@ -174,6 +175,11 @@ func (d *Dispatcher) deliverLocal(ctx context.Context, f *flight, j *job) {
 		ID: f.env.ID, Sender: j.sender, Recipient: leaf.Recipient, Transport: j.transport,
 		User: leaf.User, Detail: leaf.Detail, Edit: leaf.Edit, Content: f.content,
 	}
+	if !d.isCommand(leaf, j.transport) {
+		var end context.CancelFunc
+		ctx, end = f.untilWritten(ctx)
+		defer end()
+	}
 	var done proto.LocalDone
 	if err := d.local.Call(ctx, &req, &done, f.files()...); err != nil {
 		f.setAll(j, outcome.Defer(outcome.Internal, statusInternal, "local-deliver did not answer: %v", err))
@@ -185,6 +191,17 @@ func (d *Dispatcher) deliverLocal(ctx context.Context, f *flight, j *job) {
 	if !done.Output.IsEmpty() {
 		f.keepOutput(i, d.printedBy(j.transport, &done))
 	}
+}
+
+// isCommand tells whether local-deliver runs a command for a leaf.
+func (d *Dispatcher) isCommand(l *proto.Leaf, transport string) bool {
+	switch l.Recipient.Kind {
+	case envelope.TargetPipe:
+		return true
+	case envelope.TargetFile:
+		return false
+	}
+	return d.settings.Load().Transports[transport].Driver == "pipe"
 }
 
 // printed is what a command printed.

@@ -109,8 +109,8 @@ func (a *app) abortCommand() *cobra.Command {
 		Short: "abandon the attempt of a message that is under way",
 		Long: `abort ends what is being done for a message now: its connections to other machines are
 closed, whatever the dialogue has come to. Recipients that were not served are deferred,
-or with --hard failed and reported to the sender. What runs as a user of this machine gets
-ten seconds to end. A server that was sent the whole message and has not answered may have
+or with --hard failed and reported to the sender. A command gets ten seconds to
+end; a delivery to a mailbox is waited for, some minutes at most. A server that was sent the whole message and has not answered may have
 taken it: it gets the message again with the next attempt.`,
 		Example: "  mtactl ps\n  mtactl abort 1HT0E1F3R00 --reason \"it hangs\"",
 		Args:    exactly(1, "a queue id"),
