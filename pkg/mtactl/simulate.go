@@ -64,7 +64,10 @@ says so when there were more.`,
   mtactl simulate --past 2d --routes --config new.toml
   mtactl simulate --past 2d --rewrites --config new.toml --json`,
 		Args: cobra.NoArgs,
-		RunE: func(_ *cobra.Command, _ []string) error {
+		RunE: func(c *cobra.Command, _ []string) error {
+			if err := q.meansOne(c.Flags().Changed); err != nil {
+				return err
+			}
 			switch {
 			case q.past != "" && q.routes:
 				return a.simulateRoutes(&q)
@@ -94,6 +97,27 @@ says so when there were more.`,
 	c.MarkFlagsMutuallyExclusive("down", "past")
 	c.MarkFlagsMutuallyExclusive("routes", "rewrites")
 	return c
+}
+
+// meansOne refuses flags that another kind of simulation alone would heed: an answer to half
+// of a question looks like one to the whole.
+func (q *simulateQuery) meansOne(given func(flag string) bool) error {
+	for _, f := range []struct {
+		flag, about string
+		not         bool
+	}{
+		{"kind", "--down", q.past != ""},
+		{"mx", "--down", q.past != ""},
+		{"sender", "--down", q.past != ""},
+		{"every", "--down", q.past != ""},
+		{"for", "--down", q.past != ""},
+		{"back", "--past and the retry rules", q.past == "" || q.routes || q.rewrites},
+	} {
+		if f.not && given(f.flag) {
+			return fail(exUsage, "mtactl simulate --help tells what belongs together", "--%s is about %s", f.flag, f.about)
+		}
+	}
+	return nil
 }
 
 func (a *app) simulate(q *simulateQuery) error {

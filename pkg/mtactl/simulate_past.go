@@ -108,6 +108,7 @@ func (a *app) simulatePast(q *simulateQuery) error {
 		return err
 	}
 	past := w.past(back)
+	past.Enough = func() bool { return a.ctx.Err() != nil }
 	out := pastReport{Since: w.since, Until: w.until, Messages: w.messages, Recipients: len(w.mail), LeftOut: w.moreMail,
 		Forgotten: w.moreSeen, Back: q.back, Columns: []pastColumn{w.recorded()}, Returned: []pastReturnedBy{}}
 	for _, set := range sets {
@@ -118,7 +119,9 @@ func (a *app) simulatePast(q *simulateQuery) error {
 		if err := a.answerAll(l.Settings.Instance, rules, past); err != nil {
 			return err
 		}
-		out.add(w, set.name, rules, past)
+		if !out.add(w, set.name, rules, past) {
+			return errors.New("interrupted")
+		}
 	}
 	if q.asJSON {
 		return printJSON(a.Out, &out)
@@ -205,14 +208,18 @@ func (c *pastColumn) delays(list []time.Duration) {
 // pastSame is what counts as the same moment: recorded times have a delivery in them.
 const pastSame = time.Minute
 
-// add replays the past by some rules.
-func (r *pastReport) add(w *pastWorld, name string, rules retry.Rules, past *retry.Past) {
+// add replays the past by some rules; false: it was interrupted.
+func (r *pastReport) add(w *pastWorld, name string, rules retry.Rules, past *retry.Past) bool {
 	past.Dice = rand.New(rand.NewPCG(1, 1)).Float64 // the same for all, and each time
 	attempts := load{}
 	c := pastColumn{Name: name}
 	var delays []time.Duration
 	r.Kept = 0
-	for i, fate := range rules.Replay(past, attempts.add) {
+	fates := rules.Replay(past, attempts.add)
+	if fates == nil {
+		return false
+	}
+	for i, fate := range fates {
 		m := &w.mail[i]
 		switch {
 		case !fate.Returned.IsZero():
@@ -242,6 +249,7 @@ func (r *pastReport) add(w *pastWorld, name string, rules retry.Rules, past *ret
 	c.delays(delays)
 	c.Attempts, c.PerHour = attempts.total(), attempts.perHour()
 	r.Columns = append(r.Columns, c)
+	return true
 }
 
 func (a *app) tellPast(r *pastReport) {

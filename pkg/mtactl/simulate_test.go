@@ -2,6 +2,7 @@ package mtactl
 
 import (
 	"encoding/json"
+	"strings"
 	"testing"
 	"time"
 
@@ -55,5 +56,17 @@ func TestSimulationIsPrintedAsJSON(t *testing.T) {
 	var back simulation
 	if err := json.Unmarshal(b, &back); err != nil || back.Rule != "never-listens" || len(back.Messages) != 15 || back.Messages[1].Returned == nil {
 		t.Errorf("%v: %s", err, b)
+	}
+}
+
+func TestSimulateRefusesHalfOfAQuestion(t *testing.T) {
+	for _, args := range [][]string{
+		{"--past", "1d", "--kind", "refused"}, {"--past", "1d", "--for", "3d"}, {"--down", "far.test=1d", "--back", "late"},
+		{"--past", "1d", "--routes", "--config", "new.toml", "--back", "late"},
+	} {
+		code, _, errs := run(t, t.TempDir(), append([]string{"simulate"}, args...)...)
+		if code != exUsage || !strings.Contains(errs, " is about ") {
+			t.Errorf("%v: %d, %s", args, code, errs)
+		}
 	}
 }

@@ -35,6 +35,9 @@ Each process counts from its own start, and nothing of it is kept when it ends. 
 }
 
 func (a *app) stats(over time.Duration, asJSON bool) error {
+	if over < 0 {
+		return fail(exUsage, "write a time that is to come, like 30s or 5m", "--for: %s is past", over)
+	}
 	inst, err := a.instance()
 	if err != nil {
 		return err

@@ -74,3 +74,9 @@ func TestNumbersAreReadable(t *testing.T) {
 		}
 	}
 }
+
+func TestStatsOfATimeThatIsPastAreRefused(t *testing.T) {
+	if code, _, errs := run(t, t.TempDir(), "stats", "--for", "-1m"); code != exUsage || !strings.Contains(errs, "--for: -1m0s is past") {
+		t.Errorf("%d, %s", code, errs)
+	}
+}

@@ -78,6 +78,8 @@ type Past struct {
 	Mail      []Mail
 	End       time.Time
 	Dice      func() float64
+	// Enough is asked now and then whether nobody waits for the answer any more; nil: he does.
+	Enough func() bool
 }
 
 // Replayed is what becomes of one recipient.
@@ -88,8 +90,13 @@ type Replayed struct {
 	Rule      string    // by which
 }
 
+// enoughEach is how many steps are made between two questions.
+const enoughEach = 4096
+
 // Replay runs the rules against the past by a clock of its own, as dispatch and qmgr
-// would, with one state for each timeline. tell hears of each attempt, in order.
+// would, with one state for each timeline. tell hears of each attempt, in order. It takes a
+// microsecond for each recipient that waits at each attempt on what he waits for: minutes for
+// days of attempts each minute. It is nil if that was Enough.
 func (r Rules) Replay(p *Past, tell func(at time.Time)) []Replayed {
 	s := replay{rules: r, past: p, tell: tell, out: make([]Replayed, len(p.Mail)),
 		turn: make([]int, len(p.Mail)), states: make([]State, len(p.Timelines)), waits: make([][]int, len(p.Timelines)), on: make([]int, len(p.Mail))}
@@ -97,7 +104,10 @@ func (r Rules) Replay(p *Past, tell func(at time.Time)) []Replayed {
 		s.queue = append(s.queue, due{at: p.Mail[i].Arrived, who: i})
 	}
 	heap.Init(&s.queue)
-	for len(s.queue) > 0 {
+	for n := 0; len(s.queue) > 0; n++ {
+		if n%enoughEach == 0 && p.Enough != nil && p.Enough() {
+			return nil
+		}
 		e := heap.Pop(&s.queue).(due)
 		if e.at.After(p.End) {
 			break

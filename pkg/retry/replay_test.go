@@ -88,3 +88,19 @@ func TestReplayEndsWithThePast(t *testing.T) {
 func retryRule(name string, list []settings.Phase) settings.Retry {
 	return settings.Retry{Name: name, Phases: list}
 }
+
+// Days of attempts each minute for a queue of mail take minutes, and whoever has had
+// enough of that must not have to wait for them.
+func TestReplayEndsWhenNobodyWaitsForIt(t *testing.T) {
+	down := []Seen{{At: start, Failure: silent}}
+	past := &Past{Timelines: []*Timeline{NewTimeline(down, BackMiddle)}, End: start.Add(5 * day), Dice: noDice}
+	for range 100 {
+		past.Mail = append(past.Mail, Mail{Subject: ann, Arrived: start, Ways: []int{0}})
+	}
+	asked := 0
+	past.Enough = func() bool { asked++; return asked > 2 }
+	attempts := 0
+	if out := compile(t, retryRule("r", every(time.Minute, 5*day))).Replay(past, func(time.Time) { attempts++ }); out != nil || asked != 3 || attempts > 200 {
+		t.Errorf("asked %d times, %d attempts, %d recipients", asked, attempts, len(out))
+	}
+}
