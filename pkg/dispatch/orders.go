@@ -204,7 +204,9 @@ func (f *flight) orderOf(s proto.Summary) proto.Summary {
 
 // reroute sends to other hosts what an order says so of, whatever the directors and routers
 // have said. A recipient whose own address is meant goes there as it is; what an alias led
-// to goes there as what it was made.
+// to goes there as what it was made. Of a list some of whose members have the message
+// the others are rerouted for what they are themselves, if at all: the host would send
+// it to all of the list.
 func (d *Dispatcher) reroute(ctx context.Context, f *flight) {
 	set := d.orders.inForce()
 	now := d.now()
@@ -222,7 +224,7 @@ func (d *Dispatcher) reroute(ctx context.Context, f *flight) {
 	whole := make([]bool, len(f.env.Recipients))
 	for i := range f.env.Recipients {
 		rc := &f.env.Recipients[i]
-		if rc.Kind != envelope.TargetAddress {
+		if rc.Kind != envelope.TargetAddress || f.isPartlyServed(i) {
 			continue
 		}
 		if o := set.Reroutes(&standing.Where{Address: rc.Address, Original: rc.Address}, now); o != nil {
@@ -237,7 +239,11 @@ func (d *Dispatcher) reroute(ctx context.Context, f *flight) {
 			continue
 		}
 		if l.Recipient.Kind == envelope.TargetAddress && l.Verdict.Class != outcome.Delivered {
-			if o := set.Reroutes(d.where(f, &l), now); o != nil {
+			where := d.where(f, &l)
+			if f.isPartlyServed(l.Parent) {
+				where.Original = where.Address
+			}
+			if o := set.Reroutes(where, now); o != nil {
 				send(o, l)
 				continue
 			}
@@ -248,6 +254,12 @@ func (d *Dispatcher) reroute(ctx context.Context, f *flight) {
 	for _, o := range order {
 		f.leaves = append(f.leaves, d.toHosts(ctx, f, o, by[o])...)
 	}
+}
+
+// isPartlyServed tells of a recipient of the flight whether an earlier attempt has served
+// some of what it stands for.
+func (f *flight) isPartlyServed(i int) bool {
+	return f.book != nil && f.book.States[f.index[i]].Partly
 }
 
 // toHosts has router look the hosts of an order up for some leaves.

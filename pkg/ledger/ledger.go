@@ -45,6 +45,8 @@ type Ledger struct {
 // State is one recipient's.
 type State struct {
 	Done bool
+	// Partly: some of its children have been served, and others not.
+	Partly bool
 	// Last is the newest outcome of the recipient or of a child of its.
 	Last outcome.Outcome
 }
@@ -112,6 +114,7 @@ func (l *Ledger) redirect(env *envelope.Envelope, line *spool.LogLine) {
 	}
 	rc := &env.Recipients[line.Recipient]
 	rc.Kind, rc.Address, rc.Target, rc.User = envelope.TargetAddress, a, "", ""
+	l.States[line.Recipient].Partly = false
 }
 
 func (l *Ledger) noteOutcome(env *envelope.Envelope, line *spool.LogLine) {
@@ -142,12 +145,13 @@ func (l *Ledger) noteOutcome(env *envelope.Envelope, line *spool.LogLine) {
 	switch line.Verb {
 	case spool.Delivered, spool.Reported:
 		l.served[line.Address] = struct{}{}
+		s.Partly = true
 	case spool.Expanded, spool.Cancelled:
 	default:
 		return
 	}
 	if line.Address.Equal(Key(&env.Recipients[line.Recipient])) {
-		s.Done = true
+		s.Done, s.Partly = true, false
 	}
 }
 
@@ -156,6 +160,13 @@ func (l *Ledger) noteOutcome(env *envelope.Envelope, line *spool.LogLine) {
 // only at a later attempt is expanded again while some of its children wait.
 func (l *Ledger) ServedChild(parent, child *envelope.Recipient) bool {
 	_, served := l.served[ChildKey(parent, child)]
+	return served
+}
+
+// Served tells whether somebody of an address is done with the message, as a recipient
+// or as a child of one: it was delivered there, or its failure was reported.
+func (l *Ledger) Served(address mailaddr.Address) bool {
+	_, served := l.served[untrusted.From(address.String())]
 	return served
 }
 

@@ -96,7 +96,7 @@ func (a *app) queueRedirectCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:     "redirect ID OLD NEW",
 		Short:   "give a recipient of a message another address",
-		Long:    "redirect changes one recipient that still waits, and has it tried there at once. The\nmessage's log keeps who did it and why; the header is left alone.",
+		Long:    "redirect changes one recipient that still waits, and has it tried there at once. The\nmessage's log keeps who did it and why; the header is left alone. Members of a list who\nhave the message already get it again if the new address leads to them, too.",
 		Example: "  mtactl queue redirect 1HT0E1F3R00 bob@exmaple.org bob@example.org",
 		Args:    exactly(3, "a queue id, the old address and the new one"),
 		RunE: func(_ *cobra.Command, args []string) error {

@@ -16,6 +16,7 @@ import (
 var (
 	errNoRecipient = errors.New("no recipient of that address waits")
 	errSomeWait    = errors.New("some recipients wait on")
+	errHasIt       = errors.New("the new address has had this message already; to end the old one, drop it")
 )
 
 // aboutRecipient is the part of an author's order that is about a recipient.
@@ -92,6 +93,10 @@ func (q *Manager) onRecipient(ctx context.Context, e *entry, by author, order fu
 	if len(numbers) == 0 {
 		q.unlock(e, was)
 		return errNoRecipient
+	}
+	if !by.about.to.IsNull() && m.book.Served(by.about.to) {
+		q.unlock(e, was)
+		return errHasIt
 	}
 	err = q.ask(ctx, e, was, order(numbers))
 	if !errors.Is(err, errSomeWait) {
