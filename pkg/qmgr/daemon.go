@@ -51,6 +51,7 @@ type Manager struct {
 	// something may be moved in it (Requires of spool.Sweep).
 	mended atomic.Bool
 	loaded atomic.Bool // every message on disk is in the schedule
+	walked atomic.Bool // and what the index on disk said was held against what is there
 	frugal atomic.Bool // see beFrugal
 	wg     sync.WaitGroup
 	work   context.Context // ends with serving

@@ -75,7 +75,10 @@ func (q *Manager) loadAll(ctx context.Context) (whole bool) {
 		}
 	}
 	if whole {
-		q.dropGone()
+		whole = q.dropGone()
+	}
+	if whole {
+		q.walked.Store(true)
 	}
 	if first := !q.loaded.Swap(true); n > 0 || first && q.remembers {
 		q.log.Emit(event.State{Now: "loaded", Why: plural(n, "message") + " in " + q.now().Sub(began).Round(time.Millisecond).String()})

@@ -213,17 +213,24 @@ func (q *Manager) lock(e *entry) (was state, err error) {
 	return was, nil
 }
 
-// unlock puts a message into a state.
+// unlock puts a message into a state. No more is known of it than before: what the index on
+// disk says of it the walk has still to look at, as it may say the wrong queue.
 func (q *Manager) unlock(e *entry, s state) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	e.state = s
-	e.marks |= checked // dispatch has had its files
 	q.sched.changed(e)
 	if s == waiting {
 		q.sched.place(e)
 		q.kick()
 	}
+}
+
+// wasThere notes that dispatch has found a message where it was said to be.
+func (q *Manager) wasThere(e *entry) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	e.marks |= checked
 }
 
 func (q *Manager) orderRetry(_ context.Context, e *entry, _ author) error {
@@ -336,6 +343,7 @@ func (q *Manager) carriedOut(e *entry, was state, did proto.DueAction, left prot
 		}
 		return nil
 	case proto.SettledMoved:
+		q.wasThere(e)
 		if did == proto.DueHold {
 			q.unlock(e, held)
 			return nil

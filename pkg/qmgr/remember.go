@@ -68,7 +68,7 @@ func (q *Manager) forgetAllLocked() {
 // believeLocked makes a schedule of what was remembered.
 func (q *Manager) believeLocked(rep qindex.Report) {
 	s, now := q.sched, q.now()
-	q.disk.sure = rep.Moment.Add(-surelyWritten)
+	q.disk.moment, q.disk.sure = rep.Moment, rep.Moment.Add(-surelyWritten)
 	if rep.Latest.After(now.Add(clockSlack)) {
 		// The clock was set back since: the waits move with it, as those of a running
 		// daemon would, and the times of files tell nothing.
@@ -148,8 +148,10 @@ func (q *Manager) sighted(queue spool.Queue, id queueid.ID) bool {
 }
 
 // dropGone forgets what was remembered and has left the queue since. It follows a walk that
-// met everything else.
-func (q *Manager) dropGone() {
+// met everything else but what somebody had in hands when it came by: that is read here. It
+// reports whether it could read all of it.
+func (q *Manager) dropGone() (whole bool) {
+	whole = true
 	var doubtful []queueid.ID
 	for id := range q.each() {
 		q.mu.Lock()
@@ -159,10 +161,12 @@ func (q *Manager) dropGone() {
 		q.mu.Unlock()
 	}
 	for _, id := range doubtful {
-		// Hold twice: a message that is released meanwhile is in one of the places at
-		// any time, but not in the one that is being looked at.
-		if q.spool.Has(spool.Hold, id) || q.spool.Has(spool.Deferred, id) || q.spool.Has(spool.Hold, id) {
-			continue // the next walk sees to it
+		if queue, there := q.whereIs(id); there {
+			if err := q.loadOne(queue, id); err != nil {
+				q.log.Emit(event.TroubleOf(id, "read a message", err))
+				whole = false
+			}
+			continue
 		}
 		q.mu.Lock()
 		if e := q.sched.all.get(id); e != nil && e.marks&checked == 0 && e.state != active && e.state != busy {
@@ -172,6 +176,19 @@ func (q *Manager) dropGone() {
 		}
 		q.mu.Unlock()
 	}
+	return whole
+}
+
+// whereIs looks for a message in both queues.
+func (q *Manager) whereIs(id queueid.ID) (queue spool.Queue, there bool) {
+	// Hold twice: a message that is released meanwhile is in one of the places at any
+	// time, but not in the one that is being looked at.
+	for _, queue := range []spool.Queue{spool.Hold, spool.Deferred, spool.Hold} {
+		if q.spool.Has(queue, id) {
+			return queue, true
+		}
+	}
+	return 0, false
 }
 
 // again makes an entry that was remembered ready for what its files tell; false: it needs

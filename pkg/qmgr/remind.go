@@ -13,6 +13,7 @@ import (
 type disk struct {
 	index  *qindex.Index // nil: none is kept
 	sure   time.Time     // what was written before it, the index that was found knows
+	moment time.Time     // up to which it knew everything
 	tidied int64         // size of the addresses when they were last written anew
 	// disordered is how many records were appended since the schedule was written anew.
 	disordered int
@@ -87,6 +88,11 @@ func (q *Manager) stopIndex() {
 // that the next start is fast.
 func (q *Manager) writeNews(last bool) error {
 	x, moment := q.disk.index, q.now()
+	if !q.walked.Load() {
+		// What happened while nobody was here is known when the walk is over. A run that
+		// ends before that must not have the next one believe that it was.
+		moment = q.disk.moment
+	}
 	n := q.sched.news
 	q.mu.Lock()
 	whole, live := n.whole, q.sched.all.n
@@ -117,58 +123,83 @@ func (q *Manager) writeNews(last bool) error {
 
 // writeChanges appends what has changed.
 func (q *Manager) writeChanges(moment time.Time) (written int, err error) {
-	x, n := q.disk.index, q.sched.news
-	q.mu.Lock()
-	changed, dropped, addresses := n.changed, n.dropped, n.addresses
-	n.changed, n.dropped, n.addresses, n.octets = nil, nil, map[queueid.ID][]string{}, 0
-	q.mu.Unlock()
-	written = len(changed) + len(dropped)
-	if written == 0 {
+	t := q.takeNews()
+	if written = len(t.changed) + len(t.dropped); written == 0 {
 		return 0, nil
 	}
+	return written, q.writeTaken(t, moment)
+}
+
+// taken is news that are being written.
+type taken struct {
+	changed   []*entry
+	dropped   []queueid.ID
+	addresses map[queueid.ID][]string
+}
+
+func (q *Manager) takeNews() taken {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	n := q.sched.news
+	t := taken{changed: n.changed, dropped: n.dropped, addresses: n.addresses}
+	n.changed, n.dropped, n.addresses, n.octets = nil, nil, map[queueid.ID][]string{}, 0
+	return t
+}
+
+func (q *Manager) writeTaken(t taken, moment time.Time) error {
+	x, n := q.disk.index, q.sched.news
 	// Those that have left first: one of them may have come back, and is among the others.
-	for _, id := range dropped {
+	for _, id := range t.dropped {
 		x.Put(&qindex.Record{ID: id, Dropped: true})
 	}
 	var listed []*entry
-	var r qindex.Record
-	for len(changed) > 0 {
+	for changed := t.changed; len(changed) > 0; {
 		part := changed[:min(len(changed), atATime)]
 		changed = changed[len(part):]
-		q.mu.Lock()
-		for _, e := range part {
-			e.marks &^= dirty
-			if q.sched.all.get(e.id) != e {
-				continue
-			}
-			list := addresses[e.id]
-			if _, newer := n.addresses[e.id]; newer {
-				list = nil // they come with the next
-			}
-			if e.state == busy {
-				q.sched.changed(e) // where it will be is not known yet
-			}
-			q.record(e, &r)
-			if list != nil {
-				x.PutAddresses(e.id, list)
-				listed = append(listed, e)
-				r.Addressed = true
-			}
-			x.Put(&r)
-		}
-		q.mu.Unlock()
+		listed = append(listed, q.putEntries(part, t.addresses)...)
 	}
 	if err := x.Flush(moment); err != nil {
-		return 0, err
+		return err
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if n.searching > 0 {
-		n.late = append(n.late, listed...)
-		return written, nil
+		// What is too much has its file read by the next search, too.
+		n.late = append(n.late, listed[:max(0, min(len(listed), manyNews-len(n.late)))]...)
+		return nil
 	}
 	n.nowAddressed(listed)
-	return written, nil
+	return nil
+}
+
+// putEntries encodes entries, and tells which of them come with their addresses.
+func (q *Manager) putEntries(part []*entry, addresses map[queueid.ID][]string) (listed []*entry) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	x, n := q.disk.index, q.sched.news
+	var r qindex.Record
+	for _, e := range part {
+		e.marks &^= dirty
+		if q.sched.all.get(e.id) != e {
+			continue
+		}
+		list := addresses[e.id]
+		_, newer := n.addresses[e.id]
+		if newer || e.marks&many != 0 {
+			list = nil // they have become others since the news were taken
+		}
+		if newer || e.state == busy {
+			q.sched.changed(e) // they come with the next; where it will be is not known yet
+		}
+		q.record(e, &r)
+		if list != nil {
+			x.PutAddresses(e.id, list)
+			listed = append(listed, e)
+			r.Addressed = true
+		}
+		x.Put(&r)
+	}
+	return listed
 }
 
 // nowAddressed notes that the addresses of entries can be searched for. With mu.
