@@ -34,5 +34,23 @@ func (c *checker) checkProviders() {
 			c.warn(path+".start_concurrency", fmt.Sprintf("is %d; the provider never gets more than %d", p.StartConcurrency, p.Deliveries), "raise deliveries, or lower this one")
 		}
 		c.shape(path, &p.Shape)
+		if p.WarmUp == nil {
+			continue
+		}
+		for i, text := range p.WarmUp.Sources {
+			if !c.anySource(text) {
+				c.bad(fmt.Sprintf("%s.warm_up.sources[%d]", path, i), fmt.Sprintf("%q is none of the source_addresses of a transport", text), "add it to one, or remove it here")
+			}
+		}
 	}
+}
+
+// anySource tells whether a transport connects from an address.
+func (c *checker) anySource(text string) bool {
+	for _, t := range c.s.Transports {
+		if hasAddress(t.SourceAddresses, text) {
+			return true
+		}
+	}
+	return false
 }

@@ -155,11 +155,20 @@ func (c *checker) remoteTransport(path string, t *settings.Transport) {
 	c.sourceAddresses(path+".source_addresses", t.SourceAddresses)
 	if t.WarmUp != nil {
 		for i, text := range t.WarmUp.Sources {
-			if !contains(t.SourceAddresses, text) {
+			if !hasAddress(t.SourceAddresses, text) {
 				c.bad(fmt.Sprintf("%s.warm_up.sources[%d]", path, i), fmt.Sprintf("%q is none of source_addresses", text), "add it there, or remove it here")
 			}
 		}
 	}
+}
+
+// hasAddress tells whether an address is among others, however they are written.
+func hasAddress(list []string, text string) bool {
+	a, err := netip.ParseAddr(text)
+	return err == nil && slices.ContainsFunc(list, func(other string) bool {
+		b, err := netip.ParseAddr(other)
+		return err == nil && a == b
+	})
 }
 
 func (c *checker) sourceAddresses(key string, list []string) {
@@ -170,6 +179,12 @@ func (c *checker) sourceAddresses(key string, list []string) {
 		if err != nil {
 			c.bad(at, fmt.Sprintf("%q is no IP address", text), "write an address of this machine, like 192.0.2.1")
 			continue
+		}
+		if addr.Is4In6() {
+			c.bad(at, fmt.Sprintf("%q is an IPv4 address written as one of IPv6: nothing can be sent from it like this", text), fmt.Sprintf("write %q", addr.Unmap()))
+		}
+		if addr.IsUnspecified() || addr.IsMulticast() {
+			c.bad(at, fmt.Sprintf("%q is no address to connect from", text), "write an address of this machine, like 192.0.2.1")
 		}
 		if seen[addr] {
 			c.bad(at, fmt.Sprintf("%q stands there twice", text), "remove one of the two")

@@ -29,25 +29,16 @@ func (d *Dispatcher) handleDue(ctx context.Context, call *ipc.Call) {
 }
 
 func (d *Dispatcher) attemptDeferred(_ context.Context, req *proto.Due) proto.Settled {
-	d.mu.Lock()
-	if d.stopping || len(d.flights) >= maxFlights {
-		d.mu.Unlock()
+	swept, ok := d.claimDue(req.ID)
+	if !ok {
 		return proto.Settled{State: proto.SettledBusy, Summary: proto.Summary{ID: req.ID}}
 	}
-	if _, under := d.flights[req.ID]; under {
-		d.mu.Unlock()
-		return proto.Settled{State: proto.SettledBusy, Summary: proto.Summary{ID: req.ID}}
-	}
-	d.flights[req.ID] = struct{}{}
-	d.mu.Unlock()
-	defer func() {
-		d.mu.Lock()
-		delete(d.flights, req.ID)
-		d.mu.Unlock()
-	}()
+	defer d.release(req.ID)
 
-	if err := d.mendOne(req.ID); err != nil {
-		return proto.Settled{State: proto.SettledBusy, Summary: proto.Summary{ID: req.ID}} // the disk may recover
+	if !swept {
+		if err := d.mendOne(req.ID); err != nil {
+			return proto.Settled{State: proto.SettledBusy, Summary: proto.Summary{ID: req.ID}} // the disk may recover
+		}
 	}
 	switch req.Action {
 	case proto.DueDelete:

@@ -49,6 +49,9 @@ func (d *Dispatcher) learnHosts(f *flight, j *job, tried []proto.HostTried) {
 		}
 		host := hostOf(f.leaves[first].Hosts, h)
 		fail := retry.FailureOf(&h.Failure)
+		if fail.Own() {
+			continue // it was not asked
+		}
 		subject := d.subject(f, first, &host)
 		d.failings.change(k, func(st *failing) {
 			st.state = d.rules.Load().Fail(subject, st.state, fail, d.now(), d.dice())

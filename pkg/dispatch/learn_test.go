@@ -423,3 +423,15 @@ func TestWhatAServerSaysOfOneLoginHoldsNobodyElse(t *testing.T) {
 		t.Error("the same login is tried again at once")
 	}
 }
+
+func TestHostIsNotBlamedForOurOwnTrouble(t *testing.T) {
+	w := newFar(t)
+	w.bothDown(outcome.Internal)
+	if _, s := w.arrive("a@x.example"); s.State != proto.SettledWaiting || len(w.takeAsked()) != 2 {
+		t.Fatalf("state %d", s.State)
+	}
+	w.up()
+	if _, s := w.arrive("b@y.example"); s.State != proto.SettledGone {
+		t.Errorf("state %d, asked %v", s.State, w.takeAsked())
+	}
+}

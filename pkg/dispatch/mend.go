@@ -61,13 +61,22 @@ func (d *Dispatcher) claimFiled(id queueid.ID) bool {
 	return true
 }
 
+// claimDue makes a message of the queues ours for what qmgr wants of it. It tells whether the
+// sweep was over before that: else it may have left the message to us.
+func (d *Dispatcher) claimDue(id queueid.ID) (swept, ok bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if _, under := d.flights[id]; under || d.stopping || len(d.flights) >= maxFlights {
+		return false, false
+	}
+	d.flights[id] = struct{}{}
+	return d.swept.Load(), true
+}
+
 // mendOne does for a message what the sweep has not come to do. The caller has it among the
 // flights. A crash may have left it in both queues, and what counts as held must not
 // be tried.
 func (d *Dispatcher) mendOne(id queueid.ID) error {
-	if d.swept.Load() {
-		return nil
-	}
 	rep, err := d.spool.Mend(id)
 	d.tellSwept(&rep, err)
 	return err

@@ -74,3 +74,18 @@ func TestSweepThatClaimedSomethingAsksForAnotherWalk(t *testing.T) {
 		t.Error("no walk")
 	}
 }
+
+// A sweep that is over a moment after a message was claimed has left it alone.
+func TestMessageClaimedBeforeTheSweepWasOverIsMendedAllTheSame(t *testing.T) {
+	r := newRig(t)
+	id := r.inBothQueues()
+	swept, ok := r.d.claimDue(id)
+	r.d.sweep()
+	if !ok || swept || !r.d.swept.Load() || !r.d.spool.Has(spool.Deferred, id) {
+		t.Fatalf("claimed %v, swept %v", ok, swept)
+	}
+	r.d.release(id)
+	if swept, ok = r.d.claimDue(id); !ok || !swept {
+		t.Errorf("behind the sweep: claimed %v, swept %v", ok, swept)
+	}
+}

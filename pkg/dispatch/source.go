@@ -10,7 +10,7 @@ import (
 )
 
 // chooseSource says which addresses a job's connections come from, where the transport has
-// several of a family. The same sender's mail to the same destination comes from the same
+// several of a family, or warms up only some of those it has. The same sender's mail to the same destination comes from the same
 // address, as far as its rate allows: servers judge an address by what it sends. Where a
 // rate is used up the next one has a turn; behind a pause it has not, as going on from another
 // address would only evade what the server has asked for.
@@ -25,7 +25,8 @@ func (d *Dispatcher) chooseSource(f *flight, j *job) {
 			families[n] = append(families[n], a)
 		}
 	}
-	if len(families[0]) < 2 && len(families[1]) < 2 {
+	differ := d.limits.sourcesDiffer(j.dest)
+	if len(families[0]) < 2 && len(families[1]) < 2 && !differ {
 		return // smtp-client knows
 	}
 	paced := 0 // the family whose address counts: that of the first host
@@ -39,7 +40,7 @@ func (d *Dispatcher) chooseSource(f *flight, j *job) {
 		}
 		list = inTurn(list, about)
 		chosen := list[0]
-		if n == paced && len(list) > 1 {
+		if n == paced && (len(list) > 1 || differ) {
 			for _, a := range list {
 				key := j.dest
 				if key.source = a.String(); !d.limits.usedUp(key) {
@@ -73,6 +74,13 @@ func mix(h uint64) uint64 {
 	h ^= h >> 33
 	h *= 0xc4ceb9fe1a85ec53
 	return h ^ h>>33
+}
+
+// sourcesDiffer tells whether some source addresses have another rate than others.
+func (l *limits) sourcesDiffer(key destKey) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.policyLocked(key).SourcesDiffer()
 }
 
 // usedUp tells whether the rate of a destination has no room now.

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"slices"
 	"testing"
+	"time"
 
 	"filbert/pkg/mailaddr"
 	"filbert/pkg/proto"
@@ -59,4 +60,26 @@ func TestSourceWhoseRateIsUsedUpIsPassedOver(t *testing.T) {
 		t.Errorf("again from %v", two.sources[0])
 	}
 	r.d.limits.give(one.dest)
+}
+
+// An address that needs no warm-up does not wait for another's.
+func TestWarmUpOfOneFamilyLeavesTheOtherAlone(t *testing.T) {
+	r := newRig(t)
+	r.pace(func(tr *settings.Transport) {
+		tr.Rate = "100 per minute"
+		tr.WarmUp = &settings.WarmUp{From: r.d.limits.now().Format(time.DateOnly), Days: 30, First: "1 per day", Sources: []string{"2001:db8::1"}}
+		tr.SourceAddresses = []string{"192.0.2.1", "2001:db8::1"}
+	})
+	for host, free := range map[string]bool{"198.51.100.1:25": true, "[2001:db8:1::1]:25": false} {
+		f := &flight{leaves: []proto.Leaf{{Transport: "smtp", NextHop: host, Hosts: []proto.Host{{Addr: netip.MustParseAddrPort(host)}}}}}
+		j := job{leaves: []int{0}, transport: "smtp", remote: true, sender: mailaddr.MustParse("a@b.example"), dest: at("smtp", host)}
+		r.d.chooseSource(f, &j)
+		if err := r.d.limits.take(t.Context(), j.dest, usual, 0); err != nil {
+			t.Fatal(err)
+		}
+		err := r.d.limits.take(t.Context(), j.dest, usual, 0)
+		if (err == nil) != free {
+			t.Errorf("the second to %s from %q: %v", host, j.dest.source, err)
+		}
+	}
 }

@@ -45,10 +45,10 @@ func (m *Master) moveClock(ctx context.Context, by time.Duration) error {
 	}
 	m.moving.Lock()
 	defer m.moving.Unlock()
-	ahead := m.clock.Ahead() + by
-	if ahead > mostAhead {
+	if by > mostAhead-m.clock.Ahead() { // the sum of the two may be too much for a Duration
 		return errClockTooFar
 	}
+	ahead := m.clock.Ahead() + by
 	m.clock.MoveTo(ahead)
 	m.log.Emit(event.State{Now: "clock moved", Why: "by " + by.String() + "; it is ahead by " + ahead.String()})
 	var failed []error

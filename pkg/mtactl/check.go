@@ -170,6 +170,7 @@ func (x *examiner) examine() {
 	x.people()
 	x.programs()
 	x.ports()
+	x.sourceAddresses()
 }
 
 // mend carries out the fixes; what it could not mend stays a finding.

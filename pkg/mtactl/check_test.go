@@ -74,6 +74,9 @@ func TestFindings(t *testing.T) {
 		{"a command that is not there", func(i settings.Instance) error {
 			return os.WriteFile(filepath.Join(i.Etc, "conf.d", "x.toml"), []byte("[transport.x]\ndriver = \"pipe\"\ncommand = [\"/nowhere/x\"]\n"), 0o600)
 		}, "/nowhere/x: the command of transport"},
+		{"a source address of another machine", func(i settings.Instance) error {
+			return os.WriteFile(filepath.Join(i.Etc, "conf.d", "x.toml"), []byte("[transport.x]\ndriver = \"smtp\"\nsource_addresses = [\"127.0.0.1\", \"192.0.2.99\"]\n"), 0o600)
+		}, "192.0.2.99: is no address of this machine"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

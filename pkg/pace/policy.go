@@ -1,6 +1,8 @@
 package pace
 
 import (
+	"fmt"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -26,6 +28,9 @@ func (p *Policy) For(source string) *Policy {
 	}
 	return p.warm0
 }
+
+// SourcesDiffer tells whether some source addresses are warmed up, and others not.
+func (p *Policy) SourcesDiffer() bool { return p != nil && p.warm0 != nil }
 
 // Compile reads the policy of a transport; perDestination is limits.per_destination.
 // An error is one of ParseRate's or ParseReply's, or ErrWarmUp.
@@ -72,7 +77,14 @@ func compile(s *settings.Shape, most int) (*Policy, error) {
 	if p.warm != nil && len(s.WarmUp.Sources) > 0 {
 		plain := *p
 		plain.warm = nil
-		p.warmed, p.warm0 = s.WarmUp.Sources, &plain
+		p.warm0 = &plain
+		for _, text := range s.WarmUp.Sources {
+			a, err := netip.ParseAddr(text)
+			if err != nil {
+				return nil, fmt.Errorf("%w: source %q is no address", ErrWarmUp, text)
+			}
+			p.warmed = append(p.warmed, a.String()) // one may be written in several ways
+		}
 	}
 	return p, nil
 }

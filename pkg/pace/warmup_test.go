@@ -88,3 +88,14 @@ func TestWarmUpThatSaysNothingIsRefused(t *testing.T) {
 		t.Errorf("without a rate: %v", err)
 	}
 }
+
+func TestWarmUpIsForItsSourcesHoweverTheyAreWritten(t *testing.T) {
+	p := policy(t, settings.Transport{Shape: settings.Shape{Rate: "100 per minute", WarmUp: &settings.WarmUp{
+		From: "2026-03-01", Days: 30, First: "50 per day", Sources: []string{"2001:DB8:0::1"},
+	}}}, 20)
+	for source, want := range map[string]int{"2001:db8::1": 50, "2001:db8::2": 100, "192.0.2.1": 100} {
+		if n := p.For(source).bucket(p.warm.from).rate.N; n != want {
+			t.Errorf("%s: %d, want %d", source, n, want)
+		}
+	}
+}

@@ -48,8 +48,8 @@ func kindOf(err error) outcome.Kind {
 		return outcome.Refused
 	case isAny(err, syscall.ENETUNREACH, syscall.EHOSTUNREACH, syscall.ENETDOWN, syscall.EHOSTDOWN,
 		syscall.EADDRNOTAVAIL, syscall.EACCES, syscall.EPERM, syscall.EINVAL, syscall.EAFNOSUPPORT):
-		// The last five are what routes that blackhole or prohibit, a source
-		// address that is not ours, and a machine without IPv6 give.
+		// The last five are what routes that blackhole or prohibit, no port that is
+		// left, and a machine without IPv6 give.
 		return outcome.Unreachable
 	case isAny(err, syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM):
 		return outcome.Busy
@@ -87,6 +87,14 @@ func statusOf(k outcome.Kind) smtp.Status {
 // connectionFailure is a failure that the server had no words for.
 func connectionFailure(t *target, err error, doing string) *failure {
 	kind := kindOf(err)
+	if from := t.source(); from.IsValid() && errors.Is(err, syscall.EADDRNOTAVAIL) {
+		// That says nothing of the server: mail from other addresses may go there.
+		return &failure{
+			out: outcome.Defer(outcome.Internal, statusOf(outcome.Internal),
+				"%s: can't be reached from %s (source_addresses), which is no address of this machine now, or has no port left", t.label(), from.Addr()),
+			cause: fmt.Errorf("%s: %s from %s: %w", t.label(), doing, from.Addr(), err),
+		}
+	}
 	status := statusOf(kind)
 	if kind == outcome.TimedOut && doing == connecting {
 		status = statusOf(outcome.Unreachable) // no answer, rather than a bad connection

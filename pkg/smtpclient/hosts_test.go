@@ -222,3 +222,13 @@ func to1ms(c *Client) {
 		r.to.greeting, r.to.rcpt, r.to.dataInit, r.to.dataEnd = 50e6, 50e6, 50e6, 50e6
 	}
 }
+
+// A source address that this machine does not have is no failure of the server's.
+func TestSourceAddressThatIsNotOursIsNotTheServersFault(t *testing.T) {
+	c := newClient(t, transport("smtp", func(tr *settings.Transport) { tr.SourceAddresses = []string{"192.0.2.99"} }))
+	outs := deliver(t, c, newJob(to(nobody(t))))
+	want(t, outs, "deferred internal 4.3.0")
+	if text := outs[0].Text.ForLog(); !strings.Contains(text, "192.0.2.99 (source_addresses)") {
+		t.Errorf("it says %s", text)
+	}
+}

@@ -376,3 +376,12 @@ func TestAppendedLineSurvivesPowerCut(t *testing.T) {
 		}
 	}
 }
+
+// Beside the sweep goes who removes what is left of finished messages.
+func TestLogThatGoesWhileItIsLookedAtIsNothingStrange(t *testing.T) {
+	s, _ := newSpool(t)
+	var rep SweepReport
+	if err := s.mendLoneLogs(&rep, 7, &trace{log: [Hold + 1]bool{Deferred: true}}); err != nil || len(rep.Strange) != 0 {
+		t.Errorf("%v, strange %q", err, rep.Strange)
+	}
+}

@@ -289,6 +289,10 @@ func (s *Spool) mendLoneLogs(rep *SweepReport, id queueid.ID, t *trace) error {
 			}
 			continue
 		}
+		// Who has finished the message may have removed what is left of it meanwhile.
+		if there, err := s.exists(logName(q, id)); err != nil || !there {
+			return err
+		}
 		if err := s.strange(rep, logName(q, id)); err != nil {
 			return err
 		}
