@@ -367,7 +367,7 @@ func TestADaemonOfTheSpoolReachesItsOwnPartAlone(t *testing.T) {
 	own := map[proto.Service][]string{
 		proto.Cleanup:  {"incoming"},
 		proto.Dispatch: {"incoming", "deferred", "hold", "corrupt"},
-		proto.QMgr:     {"deferred", "hold", "corrupt"},
+		proto.QMgr:     {"deferred", "hold", "corrupt", "orders", "index"},
 	}
 	forEachDaemon(t, func(t *testing.T, s *site, d confined, pid int) {
 		var dirs []uintptr
@@ -384,7 +384,7 @@ func TestADaemonOfTheSpoolReachesItsOwnPartAlone(t *testing.T) {
 		}
 		arrest(t, pid, func(in *inmate) {
 			for _, dir := range dirs {
-				for _, name := range []string{"incoming", "deferred", "hold", "corrupt", "maildrop"} {
+				for _, name := range []string{"incoming", "deferred", "hold", "corrupt", "orders", "index", "maildrop"} {
 					errno := in.opens(dir, name, syscall.O_RDONLY|syscall.O_DIRECTORY)
 					if may := slices.Contains(own[d.name], name); may != (errno == 0) {
 						t.Errorf("opens %s: %v", name, errno)

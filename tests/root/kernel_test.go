@@ -43,7 +43,7 @@ func daemons() []confined {
 		{proto.LocalDeliver, "", "0", false, rootCaps, nil, 4096},
 		{proto.Bounce, "filbert", "2", true, noCaps, nil, 1024},
 		{proto.Router, "filbert-route", "2", false, noCaps, nil, 65536},
-		{proto.QMgr, "filbert", "2", true, noCaps, []string{`{spool}`, `{spool}/(deferred|hold)(/\S+)?`}, 4096},
+		{proto.QMgr, "filbert", "2", true, noCaps, []string{`{spool}`, `{spool}/(deferred|hold|index)(/\S+)?`}, 4096},
 		{proto.MTADB, "filbert-db", "2", true, noCaps, []string{`{db}(/memory(/\S+)?)?`, `{log}(\.1)?`}, 1024},
 	}
 }
