@@ -34,7 +34,7 @@ func (c *checker) checkListen() {
 
 // listenWishes checks what a listener offers senders as to time.
 func (c *checker) listenWishes(path string, l *settings.Listen) {
-	const most = 999_999_999 * time.Second // nine digits of seconds: RFC 4865, section 3; RFC 2852, section 3
+	const most = 999_999_999 * time.Second // nine digits of seconds: RFC 4865, section 3; RFC 2852, section 2
 	for _, t := range []struct {
 		key string
 		d   settings.Duration
@@ -44,20 +44,20 @@ func (c *checker) listenWishes(path string, l *settings.Listen) {
 		}
 	}
 	if l.FutureRelease != 0 && !l.Submission {
-		// RFC 4865, section 1: a service of submission.
+		// RFC 4865, sections 3 and 4.2: offered by services of submission alone.
 		c.bad(path+".future_release", "is for listeners of one's own users", "set submission = true, or leave it out")
 	}
 	if name := l.PriorityProfile; name != "" && !isProfile(name) {
-		c.bad(path+".priority_profile", fmt.Sprintf("%q is no name of a policy", name), `write letters, digits, "-" and "_", like "MIXER"`)
+		c.bad(path+".priority_profile", fmt.Sprintf("%q is no name of a policy", name), `write letters, digits, "-", "_" and ".", like "MIXER"`)
 	}
 }
 
-// isProfile is priority-profile-name of RFC 6710, section 6: up to 20 letters, digits,
-// hyphens and underscores, a letter or digit first.
+// isProfile is priority-profile of RFC 6710, section 7: up to 20 letters, digits, hyphens,
+// underscores and dots.
 func isProfile(s string) bool {
-	for i, r := range s {
+	for _, r := range s {
 		alnum := r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9'
-		if !alnum && (i == 0 || r != '-' && r != '_') {
+		if !alnum && r != '-' && r != '_' && r != '.' {
 			return false
 		}
 	}

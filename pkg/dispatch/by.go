@@ -1,6 +1,7 @@
 package dispatch
 
 import (
+	"context"
 	"time"
 
 	"filbert/pkg/envelope"
@@ -20,7 +21,7 @@ func (f *flight) isLate(now time.Time) bool {
 }
 
 // endByTime does what the sender wants of those who were not served in time: with R they
-// fail, whatever stands in the way and whoever keeps them (section 4.1.2); with N he is
+// fail, whatever stands in the way and whoever keeps them (section 4.1.3); with N he is
 // told once, and it goes on.
 func (d *Dispatcher) endByTime(f *flight) {
 	now, by := d.now(), &f.env.DeliverBy
@@ -31,7 +32,7 @@ func (d *Dispatcher) endByTime(f *flight) {
 		return
 	}
 	if by.Mode == envelope.ByNotify && by.IsOver(now) && f.due.Action != proto.DueBounce && f.lastTold().Before(by.At) && f.anyWaiting() {
-		f.due.WarnDelay = true
+		f.due.WarnDelay, f.overdue = true, true
 		if f.due.GiveUpAt == 0 { // a first attempt
 			_, giveUp := d.due(f, now)
 			f.due.GiveUpAt = giveUp / 1000
@@ -83,21 +84,34 @@ func (f *flight) limitByTime(due, giveUp int64, now time.Time) (int64, int64) {
 }
 
 // wantsTrace: the sender wants to hear that a message was passed on (RFC 2852, section
-// 4.1.4): always with T, and with N where the next server can't tell him that it is late.
-// Who said NOTIFY=NEVER does not.
+// 4.1.4): always with T, and with N where the next server can't tell him that it is late,
+// unless it is late already. Who said NOTIFY=NEVER does not.
 func wantsTrace(f *flight, i int) bool {
 	o, by, n := &f.outcomes[i], &f.env.DeliverBy, f.leaves[i].Recipient.Notify
 	passedOn := o.Class == outcome.Delivered && (o.Relayed || o.DSNPassed)
 	return passedOn && !f.isTold(i) && !n.Has(envelope.NotifyNever) && f.leaves[i].Recipient.ErrorsTo == nil &&
-		(by.Trace || by.Mode == envelope.ByNotify && !o.ByPassed)
+		(by.Trace || by.Mode == envelope.ByNotify && !o.ByPassed && !by.IsOver(f.began))
 }
 
-// asTraced is an outcome as it is reported: what a trace tells is that the message was
-// passed on, whether or not the next server reports, too.
-func asTraced(f *flight, what proto.ReportKind, i int) outcome.Outcome {
+// asReported is an outcome as it is reported. What a trace tells is that the message was
+// passed on, whether or not the next server reports, too; what is told at the end of the
+// time is that it is over (section 4.1.3), beside what stands in the way.
+func asReported(f *flight, what proto.ReportKind, i int) outcome.Outcome {
 	o := f.outcomes[i]
-	if what == proto.ReportSuccess && wantsTrace(f, i) {
+	switch {
+	case what == proto.ReportSuccess && wantsTrace(f, i):
 		o.Relayed = true
+	case what == proto.ReportDelay && f.overdue:
+		o.Status = smtp.Status{Class: 4, Subject: 4, Detail: 7}
 	}
 	return o
+}
+
+// beforeItsEnd is the context of what has a meaning only while the message may still be
+// delivered.
+func (d *Dispatcher) beforeItsEnd(ctx context.Context, f *flight) (context.Context, context.CancelFunc) {
+	if by := &f.env.DeliverBy; by.Mode == envelope.ByReturn {
+		return context.WithTimeout(ctx, by.At.Sub(d.now()))
+	}
+	return ctx, func() {}
 }

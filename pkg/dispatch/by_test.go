@@ -2,6 +2,8 @@ package dispatch
 
 import (
 	"context"
+	"runtime"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -157,4 +159,69 @@ func TestTimeIsPassedOn(t *testing.T) {
 	if len(r.jobs) != 1 || r.jobs[0].By != by {
 		t.Errorf("jobs %+v", r.jobs)
 	}
+}
+
+// RFC 2852, section 4.1.3: status 4.4.7, whatever stands in the way.
+func TestReportAtTheEndOfTheTimeSaysSo(t *testing.T) {
+	r := newRig(t)
+	r.later()
+	f := r.dueBy(envelope.ByNotify, 0)
+	r.first(f)
+	r.attempt(f, f.env.DeliverBy.At)
+	if len(r.reports) != 1 || r.reports[0].Outcomes[0].Status != (smtp.Status{Class: 4, Subject: 4, Detail: 7}) {
+		t.Errorf("reports %+v", r.reports)
+	}
+}
+
+// RFC 2852, section 4.1.4.2, is about what is relayed before the end of the time.
+func TestLateRelayingIsNotTold(t *testing.T) {
+	r := newRig(t)
+	r.verdict["a@one.example"] = outcome.Outcome{Class: outcome.Delivered, Status: statusDelivered, Relayed: true}
+	f := r.dueBy(envelope.ByNotify, 0)
+	r.d.now = func() time.Time { return f.env.DeliverBy.At.Add(time.Second) }
+	if r.first(f); len(r.reports) != 0 {
+		t.Errorf("reports %+v", r.reports)
+	}
+}
+
+// The end of the time may come while the message waits for a place.
+func TestMessageThatGetsItsPlaceTooLateIsReturned(t *testing.T) {
+	for name, c := range map[string]struct {
+		left time.Duration
+		give bool
+	}{"no place": {20 * time.Millisecond, false}, "a place in the end": {time.Hour, true}} {
+		r := newRig(t)
+		f := r.acceptAs(func(v *envelope.Envelope) {
+			v.DeliverBy = envelope.DeliverBy{Mode: envelope.ByReturn, At: v.Arrived.Add(c.left)}
+		}, "a@one.example")
+		key := destKey{transport: "smtp", place: "one.example"}
+		for taken(t, r.d.limits, key.transport, key.place) {
+		}
+		ended := make(chan proto.Settled, 1)
+		var late atomic.Bool
+		r.d.now = func() time.Time {
+			if late.Load() {
+				return f.env.DeliverBy.At.Add(time.Second)
+			}
+			return time.Now()
+		}
+		go func() { ended <- r.d.run(context.Background(), f) }()
+		if c.give {
+			for len(ended) == 0 && r.d.limits.waits() == 0 {
+				runtime.Gosched()
+			}
+			late.Store(true)
+			r.d.limits.give(key)
+		}
+		if left := <-ended; left.State != proto.SettledGone || len(r.jobs) != 0 || len(r.reports) != 1 {
+			t.Errorf("%s: left %d, %d jobs, %d reports", name, left.State, len(r.jobs), len(r.reports))
+		}
+	}
+}
+
+// waits is how many wait for a place.
+func (l *limits) waits() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.waiting
 }

@@ -47,6 +47,7 @@ type flight struct {
 	leaves   []proto.Leaf
 	outcomes []outcome.Outcome // one for each leaf
 	warned   bool              // a delay warning went out
+	overdue  bool              // it tells that the time of DELIVERBY is over
 
 	// What note.go has done of settle's work already.
 	filed         bool   // fromJournal: the message lies under deferred/

@@ -31,10 +31,11 @@ func (f *flight) since() time.Time {
 }
 
 // isEarly tells whether nothing is to be tried yet. An administrator may want it all the
-// same, and one who returns a message need not wait.
+// same, and one who returns a message need not wait. Nor does a message that is owed to
+// nobody any more: it only has to go.
 func (f *flight) isEarly(now time.Time) bool {
 	attempt := f.origin == fromJournal || f.due.Action == proto.DueAttempt
-	return attempt && !f.due.Now && f.env.IsHeld(f.firstAttempt(), now)
+	return attempt && !f.due.Now && len(f.env.Recipients) > 0 && f.env.IsHeld(f.firstAttempt(), now)
 }
 
 // keepHeld files a message that is not to be tried yet, or leaves it where it is.

@@ -9,6 +9,8 @@ import (
 	"filbert/pkg/outcome"
 	"filbert/pkg/proto"
 	"filbert/pkg/smtp"
+	"filbert/pkg/spool"
+	"filbert/pkg/untrusted"
 )
 
 // heldFor accepts a message whose sender wants it to be sent later.
@@ -108,5 +110,40 @@ func TestMessageForLaterMayBeReturned(t *testing.T) {
 	left := r.d.attemptDeferred(context.Background(), &proto.Due{ID: f.env.ID, Action: proto.DueBounce, Reason: "no"})
 	if left.State != proto.SettledGone || len(r.jobs) != 0 || len(r.reports) != 1 {
 		t.Errorf("left %d, %d jobs, %d reports", left.State, len(r.jobs), len(r.reports))
+	}
+}
+
+// That one recipient is returned makes no attempt for the others, nor is it the beginning
+// of their time.
+func TestReturnOfOneRecipientLeavesTheOthersHeld(t *testing.T) {
+	r := newRig(t)
+	f := r.heldFor(20*24*time.Hour, "a@one.example", "b@two.example")
+	r.first(f)
+	id, release := f.env.ID, f.env.ReleaseAt
+	left := r.d.attemptDeferred(context.Background(), &proto.Due{ID: id, Action: proto.DueBounce, Reason: "no", Recipients: []uint32{0}})
+	if left.State != proto.SettledWaiting || len(r.reports) != 1 {
+		t.Fatalf("left %d, %d reports", left.State, len(r.reports))
+	}
+	if b := r.book(id); !b.FirstAttempt.IsZero() {
+		t.Errorf("first tried at %v", b.FirstAttempt)
+	}
+	left = r.d.attemptDeferred(context.Background(), &proto.Due{ID: id, Action: proto.DueAttempt})
+	if left.State != proto.SettledWaiting || left.Summary.Due != release.UnixMilli() || len(r.jobs) != 0 {
+		t.Errorf("left %+v, %d jobs", left, len(r.jobs))
+	}
+}
+
+// A crash after the last recipient was cancelled leaves files of which nothing is owed.
+func TestHeldMessageThatIsOwedToNobodyGoes(t *testing.T) {
+	r := newRig(t)
+	f := r.heldFor(time.Hour, "a@one.example")
+	r.first(f)
+	line := spool.LogLine{Time: time.Now(), Verb: spool.Cancelled, Recipient: 0, Address: untrusted.From("a@one.example")}
+	if err := r.d.spool.AppendLog(spool.Deferred, f.env.ID, []spool.LogLine{line}); err != nil {
+		t.Fatal(err)
+	}
+	left := r.d.attemptDeferred(context.Background(), &proto.Due{ID: f.env.ID, Action: proto.DueAttempt})
+	if left.State != proto.SettledGone || len(r.jobs) != 0 || r.filedInSpool(f.env.ID) {
+		t.Errorf("left %+v, %d jobs", left, len(r.jobs))
 	}
 }

@@ -110,7 +110,7 @@ func (d *Dispatcher) reportTo(ctx context.Context, f *flight, what proto.ReportK
 	req, printed := reportOf(f, what, sender), false
 	for _, i := range leaves {
 		req.Envelope.Recipients = append(req.Envelope.Recipients, f.leaves[i].Recipient)
-		req.Outcomes = append(req.Outcomes, asTraced(f, what, i))
+		req.Outcomes = append(req.Outcomes, asReported(f, what, i))
 		p := f.outputOf(i)
 		req.Output, req.Words = append(req.Output, p.text), append(req.Words, p.words)
 		printed = printed || !p.text.IsEmpty()
@@ -139,7 +139,7 @@ func reportOf(f *flight, what proto.ReportKind, sender mailaddr.Address) *proto.
 	env := *f.env
 	if sender != env.Sender {
 		env.Sender, env.EnvID, env.Return = sender, untrusted.Text{}, envelope.ReturnUnstated
-		env.DeliverBy = envelope.DeliverBy{}
+		env.DeliverBy, env.ReleaseAt = envelope.DeliverBy{}, time.Time{}
 	}
 	env.Recipients = nil
 	return &proto.Report{What: what, Envelope: env, GiveUpAt: f.due.GiveUpAt, Content: f.content}

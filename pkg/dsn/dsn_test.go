@@ -296,3 +296,21 @@ func TestOutputOfAPipeThatFailedIsQuoted(t *testing.T) {
 		t.Errorf("report:\n%s\n%s", texts[0], texts[1])
 	}
 }
+
+// RFC 4865, section 5.1.2: reports tell what the sender of a held message asked for.
+func TestReportTellsOfTheHold(t *testing.T) {
+	r := request(Failure)
+	release := r.Envelope.Arrived.Add(time.Hour)
+	for want, w := range map[string]envelope.Wishes{
+		"\r\nFuture-Release-Request: for;3600\r\n":                   {ReleaseAt: release, HoldFor: time.Hour},
+		"\r\nFuture-Release-Request: until;2026-03-01T13:00:00Z\r\n": {ReleaseAt: release},
+	} {
+		r.Envelope.Wishes = w
+		if text := string(Compose(r)); !strings.Contains(text, want) || !strings.Contains(text, "\r\nArrival-Date: ") {
+			t.Errorf("no %q in\n%s", want, text)
+		}
+	}
+	if r.Envelope.Wishes = (envelope.Wishes{}); strings.Contains(string(Compose(r)), "Future-Release") {
+		t.Error("a hold is told that nobody asked for")
+	}
+}

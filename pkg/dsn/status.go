@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"filbert/pkg/envelope"
 	"filbert/pkg/message"
 	"filbert/pkg/outcome"
 	"filbert/pkg/smtp"
@@ -33,6 +34,9 @@ func (r *Request) statusPart() []byte {
 		field(&b, "Received-From-MTA", "dns; "+c.HELO.ForHeader())
 	}
 	field(&b, "Arrival-Date", message.FormatDate(r.Envelope.Arrived.Local()))
+	if w := &r.Envelope.Wishes; !w.ReleaseAt.IsZero() {
+		field(&b, "Future-Release-Request", holdRequest(w)) // RFC 4865, section 5.1.2
+	}
 	if by := &r.Envelope.DeliverBy; !by.IsZero() {
 		field(&b, "Deliver-By-Date", message.FormatDate(by.At.Local())) // RFC 2852, section 5
 	}
@@ -99,6 +103,14 @@ func (r *Request) action(o *outcome.Outcome) string {
 		return "delivered"
 	}
 	return "failed"
+}
+
+// holdRequest is orig-hold-param-value of RFC 4865, section 5.1.2: what the sender wrote.
+func holdRequest(w *envelope.Wishes) string {
+	if w.HoldFor > 0 {
+		return "for;" + strconv.FormatInt(int64(w.HoldFor/time.Second), 10)
+	}
+	return "until;" + w.ReleaseAt.UTC().Format(time.RFC3339Nano)
 }
 
 // statusOf makes sure that the class of the status agrees with the action.

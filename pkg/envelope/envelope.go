@@ -24,7 +24,7 @@ const (
 	MaxLineage    = 64      // ancestors of an expanded address
 	maxText       = 1024    // ENVID, ORCPT, HELO and host names, decoded
 	maxTarget     = 4096    // a pipe's command line or a file name from an alias
-	version       = 3       // 2: Recipient.Edit; 3: Wishes
+	version       = 4       // 2: Recipient.Edit; 3: Wishes; 4: Wishes.HoldFor
 	oldest        = 1       // that can still be read
 )
 
@@ -194,7 +194,7 @@ func (v *Envelope) DecodeFrom(d *wire.Decoder) {
 		v.Recipients[i].decodeFrom(d, got)
 	}
 	if v.Wishes = (Wishes{}); got >= 3 {
-		v.Wishes.DecodeFrom(d)
+		v.Wishes.decodeFrom(d, got)
 	}
 	if v.Source < FromSMTP || v.Source > FromBounce || v.Body > BodyBinary || v.Return > ReturnHeaders || v.Size < 0 {
 		d.Fail("envelope value out of range")

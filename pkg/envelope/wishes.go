@@ -13,7 +13,7 @@ const (
 )
 
 // MaxWait is the longest time that FUTURERELEASE and DELIVERBY can name: nine digits of
-// seconds (RFC 4865, section 3; RFC 2852, section 3).
+// seconds (RFC 4865, section 3; RFC 2852, section 4).
 const MaxWait = 999_999_999 * time.Second
 
 // ByMode says what happens when the time of DELIVERBY is over (RFC 2852, section 4).
@@ -62,12 +62,19 @@ type Wishes struct {
 	Priority int8
 	// ReleaseAt is when the first attempt may be made (RFC 4865); zero = at once.
 	ReleaseAt time.Time
+	// HoldFor is the interval by which the sender named that; zero = he named the moment.
+	// Reports tell what he wrote.
+	HoldFor   time.Duration
 	DeliverBy DeliverBy
 }
 
+// takesToCome is how much later than its MAIL a message may arrive: times count from the
+// one, and are checked at the other.
+const takesToCome = 24 * time.Hour
+
 // Valid tells whether w is within its limits. arrived is when the message came.
 func (w *Wishes) Valid(arrived time.Time) bool {
-	near := func(t time.Time) bool { return t.Sub(arrived).Abs() <= MaxWait }
+	near := func(t time.Time) bool { return t.Sub(arrived).Abs() <= MaxWait+takesToCome }
 	return w.Priority >= LowestPriority && w.Priority <= HighestPriority && w.DeliverBy.Mode <= ByNotify &&
 		(w.ReleaseAt.IsZero() || near(w.ReleaseAt)) && (w.DeliverBy.IsZero() || near(w.DeliverBy.At))
 }
@@ -79,16 +86,22 @@ func (w *Wishes) EncodeTo(e *wire.Encoder) {
 	e.U8(uint8(w.DeliverBy.Mode))
 	encodeTime(e, w.DeliverBy.At)
 	e.Bool(w.DeliverBy.Trace)
+	e.U32(uint32(w.HoldFor / time.Second))
 }
 
 // DecodeFrom reads wishes; d says what was wrong.
-func (w *Wishes) DecodeFrom(d *wire.Decoder) {
+func (w *Wishes) DecodeFrom(d *wire.Decoder) { w.decodeFrom(d, version) }
+
+func (w *Wishes) decodeFrom(d *wire.Decoder, version uint8) {
 	w.Priority = int8(d.U8())
 	w.ReleaseAt = decodeTime(d)
 	w.DeliverBy.Mode = ByMode(d.U8())
 	w.DeliverBy.At = decodeTime(d)
 	w.DeliverBy.Trace = d.Bool()
-	if w.Priority < LowestPriority || w.Priority > HighestPriority || w.DeliverBy.Mode > ByNotify {
+	if w.HoldFor = 0; version >= 4 {
+		w.HoldFor = time.Duration(d.U32()) * time.Second
+	}
+	if w.HoldFor > MaxWait || w.Priority < LowestPriority || w.Priority > HighestPriority || w.DeliverBy.Mode > ByNotify {
 		d.Fail("wish out of range")
 	}
 }

@@ -27,6 +27,7 @@ func TestWishesSurviveEncoding(t *testing.T) {
 		{},
 		{Priority: -9},
 		{Priority: 9, ReleaseAt: noon.Add(time.Hour)},
+		{ReleaseAt: noon.Add(time.Hour), HoldFor: time.Hour},
 		{DeliverBy: DeliverBy{Mode: ByReturn, At: noon.Add(time.Minute)}},
 		{DeliverBy: DeliverBy{Mode: ByNotify, At: noon.Add(-time.Minute), Trace: true}},
 	} {
@@ -62,8 +63,24 @@ func TestEnvelopeOfTheVersionBeforeHasNoWishes(t *testing.T) {
 	}
 }
 
+func TestEnvelopeOfVersion3KeepsItsWishes(t *testing.T) {
+	text, err := os.ReadFile("testdata/version3.hex")
+	if err != nil {
+		t.Fatal(err)
+	}
+	old, err := hex.DecodeString(string(text[:len(text)-1]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := sample()
+	want.Wishes = Wishes{Priority: 3, ReleaseAt: noon.Add(time.Hour), DeliverBy: DeliverBy{Mode: ByNotify, At: noon.Add(2 * time.Hour), Trace: true}}
+	if got, err := Unmarshal(old); err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("got %+v, want %+v (%v)", got, want, err)
+	}
+}
+
 func TestWishOutOfRangeIsRefused(t *testing.T) {
-	for _, w := range []Wishes{{Priority: 10}, {Priority: -10}, {DeliverBy: DeliverBy{Mode: 3}}} {
+	for _, w := range []Wishes{{Priority: 10}, {Priority: -10}, {DeliverBy: DeliverBy{Mode: 3}}, {HoldFor: MaxWait + time.Second}} {
 		var e wire.Encoder
 		w.EncodeTo(&e)
 		d := wire.NewDecoder(e.Buf)
@@ -80,9 +97,9 @@ func TestTimesTooFarAwayAreNotValid(t *testing.T) {
 		good bool
 	}{
 		{Wishes{ReleaseAt: noon.Add(MaxWait)}, true},
-		{Wishes{ReleaseAt: noon.Add(MaxWait + time.Second)}, false},
-		{Wishes{DeliverBy: DeliverBy{Mode: ByNotify, At: noon.Add(-MaxWait)}}, true},
-		{Wishes{DeliverBy: DeliverBy{Mode: ByNotify, At: noon.Add(-MaxWait - time.Second)}}, false},
+		{Wishes{ReleaseAt: noon.Add(MaxWait + 2*takesToCome)}, false},
+		{Wishes{DeliverBy: DeliverBy{Mode: ByNotify, At: noon.Add(-MaxWait - time.Minute)}}, true}, // which it took to come
+		{Wishes{DeliverBy: DeliverBy{Mode: ByNotify, At: noon.Add(-MaxWait - 2*takesToCome)}}, false},
 	} {
 		if got := c.w.Valid(noon); got != c.good {
 			t.Errorf("%+v: valid %v", c.w, got)

@@ -23,7 +23,8 @@ import (
 type Ledger struct {
 	States   []State // one for each recipient of the envelope
 	Attempts int
-	// FirstAttempt is when anything was tried for the first time; zero: never.
+	// FirstAttempt is when anything was tried for the first time; zero: never. That some
+	// recipients were returned by order is no attempt: the others wait as before.
 	FirstAttempt time.Time
 	LastAttempt  time.Time // zero: none
 	Warned       int       // delay warnings sent
@@ -135,7 +136,7 @@ func (l *Ledger) noteOutcome(env *envelope.Envelope, line *spool.LogLine) {
 			if !l.Ongoing {
 				l.Attempts++
 			}
-			if l.FirstAttempt.IsZero() {
+			if l.FirstAttempt.IsZero() && line.Outcome.Kind != outcome.Returned {
 				l.FirstAttempt = line.Time
 			}
 			l.LastAttempt = line.Time

@@ -107,7 +107,7 @@ func Received(t Trace) []byte {
 		words = append(words, "for "+t.For.Path())
 	}
 	if t.Priority != 0 {
-		words = append(words, "priority "+strconv.Itoa(int(t.Priority))) // RFC 6710, section 3
+		words = append(words, "priority "+strconv.Itoa(int(t.Priority))) // RFC 6710, section 7
 	}
 	words[len(words)-1] += ";"
 	return fold(append(words, FormatDate(t.Time)))

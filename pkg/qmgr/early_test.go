@@ -9,7 +9,9 @@ import (
 	"filbert/pkg/mailaddr"
 	"filbert/pkg/proto"
 	"filbert/pkg/queueid"
+	"filbert/pkg/settings"
 	"filbert/pkg/spool"
+	"filbert/pkg/untrusted"
 )
 
 // fileForLater puts a message into the queue as dispatch does that is to be released.
@@ -80,5 +82,36 @@ func TestWarningsCountFromTheRelease(t *testing.T) {
 	}
 	if !r.q.sched.action(e, release.Add(5*24*time.Hour)).WarnDelay {
 		t.Error("the sender is not warned")
+	}
+}
+
+// A clock that was set back makes the past of other messages the future: they were not
+// to be sent later for that.
+func TestClockThatIsSetBackHoldsNoMessage(t *testing.T) {
+	q := newSchedule(settings.Default())
+	before := noon.Add(-2 * time.Hour)
+	e := q.put(&proto.Summary{ID: 9, Arrived: noon.Unix(), Attempts: 1, LastAttempt: noon.Unix(), NextHop: "far.example", Due: noon.Add(time.Hour).UnixMilli()}, noon, 0)
+	q.clock(noon)
+	q.clock(before)
+	if e.early(before) || q.bringForward(e, before.UnixMilli()) != 1 {
+		t.Errorf("due at %v", milli(e.due))
+	}
+}
+
+// A crash after the last recipient was cancelled leaves files that have only to go.
+func TestHeldMessageThatIsOwedToNobodyIsDue(t *testing.T) {
+	r := newRig(t)
+	release := noon.Add(48 * time.Hour)
+	r.fileForLater(7, release)
+	line := spool.LogLine{Time: noon, Verb: spool.Cancelled, Recipient: 0, Address: untrusted.From("b@far.example")}
+	if err := r.q.spool.AppendLog(spool.Deferred, 7, []spool.LogLine{line}); err != nil {
+		t.Fatal(err)
+	}
+	m, err := r.q.read(spool.Deferred, 7)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if due, _ := m.rebuilt(&r.q.sched.rules, noon.UnixMilli(), 0); due >= release.UnixMilli() {
+		t.Errorf("due at %v", milli(due))
 	}
 }

@@ -67,7 +67,7 @@ func (q *schedule) bringForward(e *entry, now int64) int {
 // Lookups of rules are not asked here: what they might say is thought possible, so that no
 // message is given up earlier for it (retry.Answers).
 func (m *stored) rebuilt(rules *retry.Rules, now int64, dice float64) (due, giveUp int64) {
-	if m.env.IsHeld(m.book.FirstAttempt, milli(now)) {
+	if m.env.IsHeld(m.book.FirstAttempt, milli(now)) && len(m.book.Waiting()) > 0 {
 		return m.env.ReleaseAt.UnixMilli(), 0
 	}
 	since := m.env.Since(m.book.FirstAttempt)

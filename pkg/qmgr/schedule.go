@@ -180,8 +180,9 @@ func (q *schedule) next(now time.Time) (e *entry, at time.Time) {
 func (q *schedule) ended(hop string) { q.lanes.ended(hop, q.perHop) }
 
 // early tells whether the moment has not come before which its sender does not want the
-// message to be tried: then nothing but an administrator brings it forward.
-func (e *entry) early(now time.Time) bool { return e.arrived.time().After(now) }
+// message to be tried: then nothing but an administrator brings it forward. One that was
+// tried has come before the clock was set back.
+func (e *entry) early(now time.Time) bool { return e.attempts == 0 && e.arrived.time().After(now) }
 
 // clockSlack is how much a clock may be corrected without being set back.
 const clockSlack = time.Minute

@@ -17,8 +17,7 @@
 //
 // # Security
 //
-// Advice never makes a delivery less safe than it would be without, longer than it would
-// be without. HELO is a server without STARTTLS, so that whoever breaks one EHLO could
+// Advice never makes a delivery less safe for longer than it would be without. HELO is a server without STARTTLS, so that whoever breaks one EHLO could
 // have a week of mail in clear: a server that has offered STARTTLS within Trust is asked
 // with EHLO each time, whatever was seen since. Who needs TLS, or logs in, does not
 // take the advice at all (pkg/smtpclient). That a handshake has failed is a fact from which
@@ -27,7 +26,8 @@
 // server that nobody has talked to within Trust.
 //
 // Advice refuses no mail either: before a message fails, or is altered, for want of an
-// extension that EHLO might have shown, EHLO is tried.
+// extension that EHLO might have shown, EHLO is tried; so it is where the sender wants
+// something that EHLO alone passes on: NOTIFY, a priority, a time.
 //
 // # The record
 //

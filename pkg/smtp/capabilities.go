@@ -17,7 +17,7 @@ type Capabilities struct {
 	StatusCodes  bool  // RFC 2034
 	RequireTLS   bool  // RFC 8689
 	AuthMethods  []string
-	ByMin        time.Duration // of DELIVERBY: the least for mode R (RFC 2852, section 3); 0 is none known
+	ByMin        time.Duration // of DELIVERBY: the least for mode R (RFC 2852, section 2); 0 is none known
 	LimitsRcpts  int           // RCPTMAX of LIMITS (RFC 9422); 0 is none known
 	LimitsMails  int           // MAILMAX
 	LimitsDomain int           // RCPTDOMAINMAX
@@ -71,8 +71,9 @@ func (c *Capabilities) add(keyword string, args []string) {
 		c.Extensions |= ExtPriority
 	case "DELIVERBY":
 		c.Extensions |= ExtDeliverBy
-		if len(args) == 1 {
-			c.ByMin, _ = parseSeconds(args[0])
+		if len(args) > 0 {
+			least, _, _ := strings.Cut(args[0], ",") // options of later documents may follow
+			c.ByMin, _ = parseSeconds(least)
 		}
 	case "PIPELINING":
 		c.Pipelining = true

@@ -19,7 +19,7 @@ const (
 // (RFC 6152, section 2), SMTPUTF8 10 (RFC 6531, section 3.4), AUTH 500 (RFC
 // 4954, section 3), RET and ENVID or NOTIFY and ORCPT 501 and more (RFC 3461,
 // section 4), MT-PRIORITY 15 (RFC 6710, section 3), HOLDUNTIL 34 (RFC 4865, section 3),
-// BY 17 (RFC 2852, section 3), rounded up.
+// BY 17 (RFC 2852, section 2), rounded up.
 const MaxExtendedCommandLine = 2048
 
 // MaxAuthLine is the longest line of an authentication exchange, CRLF included

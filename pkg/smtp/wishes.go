@@ -45,12 +45,12 @@ func (m *MailParams) setWish(key, value string, ext Extensions) *Reply {
 	return r
 }
 
-// parsePriority is priority-value of RFC 6710, section 6: -9 to 9, without a plus sign
-// and without a zero in front.
+// parsePriority is priority-value of RFC 6710, section 7: -9 to 9, without a plus sign
+// and without a zero in front. What is none gets the code of section 4.1.
 func parsePriority(s string) (int8, *Reply) {
 	digit, negative := strings.CutPrefix(s, "-")
 	if len(digit) != 1 || digit[0] < '0' || digit[0] > '9' || negative && digit == "0" {
-		return 0, badValue("MT-PRIORITY")
+		return 0, NewReply(501, Status{5, 5, 2}, "Bad value of MT-PRIORITY")
 	}
 	n := int8(digit[0] - '0')
 	if negative {
@@ -83,8 +83,9 @@ func parseHold(key, s string) (Hold, *Reply) {
 		}
 		return Hold{For: d}, nil
 	}
+	// By time.Parse some are good that RFC 3339 does not have: "T1:00:00Z", "10:00:00,5Z".
 	t, err := time.Parse(time.RFC3339, s)
-	if err != nil || t.Year() < 1970 || len(s) > len("2026-01-01T00:00:00.000000+00:00") {
+	if err != nil || s[len("2026-01-01T00")] != ':' || strings.Contains(s, ",") || t.Year() < 1970 || len(s) > len("2026-01-01T00:00:00.000000+00:00") {
 		return Hold{}, badValue(key)
 	}
 	return Hold{Until: t.UTC()}, nil

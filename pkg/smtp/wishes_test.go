@@ -15,15 +15,20 @@ func mailWith(params string, ext Extensions) (MailParams, *Reply) {
 	return ParseMail(untrusted.From("FROM:<a@x.example> "+params), ext)
 }
 
-// RFC 6710, section 6: priority-value.
+// RFC 6710, section 7: priority-value; section 4.1: 501 5.5.2.
 func TestPriorityIsOneDigitPerhapsWithAMinus(t *testing.T) {
 	for text, want := range map[string]int8{"0": 0, "9": 9, "-9": -9, "-1": -1, "4": 4} {
 		if m, r := mailWith("MT-PRIORITY="+text, allWishes); r != nil || m.Priority != want {
 			t.Errorf("%s: got %d, %v", text, m.Priority, r)
 		}
 	}
-	for _, text := range []string{"10", "-10", "+1", "-0", "01", "--1", "x", "1 MT-PRIORITY=2", ""} {
-		if _, r := mailWith("MT-PRIORITY="+text, allWishes); r == nil || r.Code != 501 || r.Status != (Status{5, 5, 4}) {
+	for _, text := range []string{"10", "-10", "+1", "-0", "01", "--1", "x"} {
+		if _, r := mailWith("MT-PRIORITY="+text, allWishes); r == nil || r.Code != 501 || r.Status != (Status{5, 5, 2}) {
+			t.Errorf("%q: %v", text, r)
+		}
+	}
+	for _, text := range []string{"1 MT-PRIORITY=2", ""} {
+		if _, r := mailWith("MT-PRIORITY="+text, allWishes); r == nil || r.Code != 501 {
 			t.Errorf("%q: %v", text, r)
 		}
 	}
@@ -45,6 +50,8 @@ func TestHoldParameters(t *testing.T) {
 	}
 	for _, text := range []string{
 		"HOLDFOR=0", "HOLDFOR=01", "HOLDFOR=1000000000", "HOLDFOR=-1", "HOLDFOR=+1", "HOLDFOR=1h", "HOLDFOR",
+		"HOLDUNTIL=2026-12-01T1:00:00Z", "HOLDUNTIL=2026-12-01T10:00:00,5Z", "HOLDUNTIL=2026-12-01T10:00:00.Z",
+		"HOLDUNTIL=2026-12-01T10:00:00+25:00", "HOLDUNTIL=2026-12-01T10:00:00+0200", "HOLDUNTIL=2026-12-01T24:00:00Z",
 		"HOLDUNTIL=2026-12-01", "HOLDUNTIL=2026-12-01T10:00:00", "HOLDUNTIL=2026-13-01T10:00:00Z", "HOLDUNTIL=1", "HOLDUNTIL",
 		"HOLDUNTIL=2026-12-01T10:00:00." + strings.Repeat("0", 500) + "Z",
 		"HOLDFOR=1 HOLDUNTIL=2026-12-01T10:00:00Z", "HOLDUNTIL=2026-12-01T10:00:00Z HOLDFOR=1", "HOLDFOR=1 HOLDFOR=1",
@@ -98,4 +105,16 @@ func FuzzWishes(f *testing.F) {
 			t.Errorf("%q: taken as %+v", params, m)
 		}
 	})
+}
+
+// RFC 2852, section 2: deliverby-param, which later documents may extend.
+func TestLeastTimeOfAServerIsTheFirstOption(t *testing.T) {
+	for line, want := range map[string]time.Duration{
+		"DELIVERBY": 0, "DELIVERBY 60": time.Minute, "DELIVERBY 60,x": time.Minute, "DELIVERBY ,x": 0, "DELIVERBY x": 0, "DELIVERBY 1000000000": 0,
+	} {
+		c := ParseCapabilities(ServerReply{Code: 250, Text: untrusted.From("mx.example\n" + line)})
+		if !c.Extensions.Has(ExtDeliverBy) || c.ByMin != want {
+			t.Errorf("%s: %+v", line, c)
+		}
+	}
 }

@@ -34,7 +34,7 @@ func (p *plan) appendMail(dst []byte) []byte {
 	if p.dsn {
 		dst = p.appendReturn(dst)
 	}
-	if p.priority != 0 {
+	if p.saysHow {
 		dst = strconv.AppendInt(append(dst, " MT-PRIORITY="...), int64(p.priority), 10) // RFC 6710, section 4.2
 	}
 	if p.by != "" {
@@ -66,7 +66,7 @@ func (p *plan) appendRcpt(dst []byte, r *envelope.Recipient) []byte {
 	dst = append(dst, "RCPT TO:"...)
 	dst = p.appendPath(dst, r.Address)
 	if p.dsn {
-		dst = appendNotify(dst, r.Notify)
+		dst = appendNotify(dst, p.notify(r.Notify))
 		dst = appendORcpt(dst, r)
 	}
 	return append(dst, '\r', '\n')
@@ -75,6 +75,17 @@ func (p *plan) appendRcpt(dst []byte, r *envelope.Recipient) []byte {
 // appendTo writes RCPT without parameters: nothing is to be delivered.
 func (p *plan) appendTo(dst []byte, a mailaddr.Address) []byte {
 	return append(p.appendPath(append(dst, "RCPT TO:"...), a), '\r', '\n')
+}
+
+// notify is what a server is told of what the sender wants to hear.
+func (p *plan) notify(n envelope.Notify) envelope.Notify {
+	switch {
+	case !p.delay || n.Has(envelope.NotifyNever):
+		return n
+	case n == 0:
+		return envelope.NotifyFailure | envelope.NotifyDelay
+	}
+	return n | envelope.NotifyDelay
 }
 
 // appendNotify writes NOTIFY (RFC 3461, section 4.1).

@@ -201,7 +201,7 @@ func (d *delivery) converse(ctx context.Context, s *session) (acknowledged bool,
 	d.traits.host = s.label
 	d.traits.now = time.Now()
 	p, why := fit(d.job, &s.caps, d.traits)
-	if f := s.enough(&p, why); f != nil {
+	if f := d.enough(s, &p, why); f != nil {
 		return false, f
 	}
 	p.pipeline = p.pipeline && !s.target.advice.OneByOne

@@ -30,8 +30,22 @@ func (d *delivery) advise(targets []target) {
 			addr = d.job.Hosts[i].Addr
 		}
 		t.advice = d.job.HintFor(addr)
-		t.advice.HELO = t.advice.HELO && t.mayBeShort()
+		t.advice.HELO = t.advice.HELO && t.mayBeShort() && !d.wantsMore()
 	}
+}
+
+// wantsMore tells whether the message has wishes that EHLO alone can pass on: what is
+// remembered must not have them lost. Of a message that nobody answers NOTIFY asks nothing.
+func (d *delivery) wantsMore() bool {
+	if d.job.Priority != 0 || !d.job.By.IsZero() {
+		return true
+	}
+	for i := range d.job.Recipients {
+		if d.job.Recipients[i].Notify != 0 && !d.job.Sender.IsNull() {
+			return true
+		}
+	}
+	return false
 }
 
 // mayBeShort tells whether HELO will do where EHLO has failed: not for LMTP, and not where
@@ -146,8 +160,8 @@ func (d *delivery) sawOutOfStep(s *session, site *outcome.Outcome) {
 // enough tells whether what a HELO has shown of a server will do for the message. What is only
 // remembered must not have it refused or altered: then the session ends, and the
 // next one begins with EHLO.
-func (s *session) enough(p *plan, why *outcome.Outcome) *failure {
-	if !s.short || why == nil && !p.convert {
+func (d *delivery) enough(s *session, p *plan, why *outcome.Outcome) *failure {
+	if !s.short || why == nil && !p.convert && !d.wantsMore() {
 		return nil
 	}
 	s.uses = s.maxUses()

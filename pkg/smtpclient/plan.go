@@ -23,8 +23,10 @@ type plan struct {
 	binary   bool
 	utf8     bool
 	dsn      bool
-	priority int8   // 0: not said
+	saysHow  bool   // MT-PRIORITY is said
+	priority int8   // its value
 	by       string // BY; "": not said
+	delay    bool   // NOTIFY gets DELAY (RFC 2852, section 4.1.4.2)
 	convert  bool   // the body has to go as quoted-printable
 	chunking bool
 	pipeline bool
@@ -55,9 +57,8 @@ func fit(job *proto.RemoteJob, caps *smtp.Capabilities, t traits) (plan, *outcom
 		pipeline: caps.Pipelining,
 		lmtp:     t.lmtp,
 	}
-	if ext.Has(smtp.ExtPriority) {
-		p.priority = job.Priority // RFC 6710, section 4.2
-	}
+	// RFC 6710, section 4.2: 0, too, lest the server make something else of silence.
+	p.saysHow, p.priority = ext.Has(smtp.ExtPriority), job.Priority
 	if t.needsUTF8 && !p.utf8 {
 		return p, refuse(smtp.Status{Class: 5, Subject: 6, Detail: 7},
 			"%s does not take internationalized addresses or headers (SMTPUTF8)", t.host)
@@ -81,7 +82,8 @@ func fit(job *proto.RemoteJob, caps *smtp.Capabilities, t traits) (plan, *outcom
 
 // fitTime decides what the server is told of the time that the message has (RFC 2852,
 // section 4.1.4). One that is to be returned at its end goes to no server that would not
-// do that; an LMTP server delivers at once.
+// do that; an LMTP server delivers at once. Where the sender is only to be told, a server
+// that does not know the time is asked to tell of any delay.
 func (p *plan) fitTime(job *proto.RemoteJob, caps *smtp.Capabilities, t traits) *outcome.Outcome {
 	if job.By.IsZero() {
 		return nil
@@ -92,9 +94,10 @@ func (p *plan) fitTime(job *proto.RemoteJob, caps *smtp.Capabilities, t traits) 
 	switch {
 	case returns && !t.lmtp && !knows:
 		return refuse(late, "%s does not take a time by which to deliver (DELIVERBY), so that it would not return the message at its end", t.host)
-	case returns && knows && left < max(1, int64(caps.ByMin/time.Second)):
+	case returns && left < max(1, int64(caps.ByMin/time.Second)):
 		return refuse(late, "%d seconds are left to deliver the message, which is too short for %s", left, t.host)
 	case !knows:
+		p.delay = !returns && !t.lmtp && left > 0
 		return nil
 	}
 	p.by = strconv.FormatInt(max(-maxBy, min(left, maxBy)), 10) + map[bool]string{true: ";R", false: ";N"}[returns]

@@ -38,7 +38,7 @@ func TestMailParameters(t *testing.T) {
 		// RFC 6710, section 4.2.
 		{"MT-PRIORITY", []string{"MT-PRIORITY MIXER"}, func(j *proto.RemoteJob) { j.Priority = 4 }, "MAIL FROM:<sender@from.test> MT-PRIORITY=4"},
 		{"MT-PRIORITY below 0", []string{"MT-PRIORITY"}, func(j *proto.RemoteJob) { j.Priority = -9 }, "MAIL FROM:<sender@from.test> MT-PRIORITY=-9"},
-		{"MT-PRIORITY is not said in vain", []string{"MT-PRIORITY"}, nil, "MAIL FROM:<sender@from.test>"},
+		{"MT-PRIORITY of 0", []string{"MT-PRIORITY"}, nil, "MAIL FROM:<sender@from.test> MT-PRIORITY=0"},
 		// RFC 6710, section 4.3.
 		{"MT-PRIORITY is not offered", nil, func(j *proto.RemoteJob) { j.Priority = 4 }, "MAIL FROM:<sender@from.test>"},
 		{"null sender", nil, func(j *proto.RemoteJob) { j.Sender = mailaddr.Address{} }, "MAIL FROM:<>"},

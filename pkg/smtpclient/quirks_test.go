@@ -5,7 +5,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
+	"filbert/pkg/envelope"
 	"filbert/pkg/proto"
 	"filbert/pkg/quirk"
 	"filbert/pkg/settings"
@@ -172,5 +174,23 @@ func TestKeptConnectionTellsNothingNew(t *testing.T) {
 	done := c.Deliver(context.Background(), newJob(to(sink.Addr())), nil)
 	if len(done.Tried) != 1 || done.Tried[0].Seen != nil {
 		t.Errorf("%+v", done.Tried)
+	}
+}
+
+func TestWishesOfTheSenderAreNotLostByWhatIsRemembered(t *testing.T) {
+	for name, change := range map[string]func(*proto.RemoteJob){
+		"NOTIFY":   func(j *proto.RemoteJob) { j.Recipients[0].Notify = envelope.NotifyNever },
+		"priority": func(j *proto.RemoteJob) { j.Priority = -3 },
+		"time": func(j *proto.RemoteJob) {
+			j.By = envelope.DeliverBy{Mode: envelope.ByNotify, At: time.Now().Add(time.Hour)}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			job := hinted(useHELO, play(t, hello()+mailWith("")))
+			change(job)
+			if seen := lastSeen(t, newClient(t), job, "delivered 250 2.0.0"); !seen.Greeted {
+				t.Errorf("%+v", seen)
+			}
+		})
 	}
 }

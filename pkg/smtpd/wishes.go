@@ -20,7 +20,7 @@ func (e *site) offerPriority() string {
 }
 
 // offerDeliverBy is the line of DELIVERBY, with the least time that mode R may name where
-// there is one (RFC 2852, section 3).
+// there is one (RFC 2852, section 2).
 func (e *site) offerDeliverBy() string {
 	if least := e.port.DeliverByLeast.D(); least > 0 {
 		return "DELIVERBY " + strconv.FormatInt(seconds(least), 10)
@@ -59,6 +59,9 @@ func (s *session) wishes(p *smtp.MailParams) (w envelope.Wishes, lowered bool, b
 	if w.ReleaseAt, bad = s.releaseAt(p.Hold, now); bad != nil {
 		return w, false, bad
 	}
+	if !w.ReleaseAt.IsZero() {
+		w.HoldFor = p.Hold.For
+	}
 	if w.DeliverBy, bad = s.deliverBy(p.By, now); bad != nil {
 		return w, false, bad
 	}
@@ -96,7 +99,7 @@ func (s *session) releaseAt(h smtp.Hold, now time.Time) (time.Time, *smtp.Reply)
 	return until.Truncate(time.Microsecond), nil
 }
 
-// deliverBy is the end of the time that a message has (RFC 2852, section 4.1.1).
+// deliverBy is the end of the time that a message has (RFC 2852, section 4).
 func (s *session) deliverBy(b smtp.By, now time.Time) (envelope.DeliverBy, *smtp.Reply) {
 	by := envelope.DeliverBy{At: now.Add(b.In), Trace: b.Trace}
 	switch b.Mode {
@@ -115,7 +118,7 @@ func (s *session) deliverBy(b smtp.By, now time.Time) (envelope.DeliverBy, *smtp
 }
 
 // senderOK is the answer to MAIL. Who gets another priority than he named is told which
-// (RFC 6710, sections 4.1 and 9.2: X.3.6, the new value first).
+// (RFC 6710, section 4.1: X.3.6, the new value first).
 func senderOK(w *envelope.Wishes, lowered bool) action {
 	if !lowered {
 		return accept(1, 0, "Sender ok")

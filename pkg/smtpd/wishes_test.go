@@ -86,6 +86,10 @@ func TestHeldMessageHasTheMomentOfItsRelease(t *testing.T) {
 	if got := sent(t, newRig(t, holding), "HOLDFOR=600").ReleaseAt; time.Until(got.Add(-10*time.Minute)).Abs() > time.Minute {
 		t.Errorf("released at %v", got)
 	}
+	// Reports tell it (RFC 4865, section 5.1.2).
+	if got := sent(t, newRig(t, holding), "HOLDFOR=600").HoldFor; got != 10*time.Minute {
+		t.Errorf("held for %s", got)
+	}
 	at := time.Now().Add(30 * time.Minute).UTC().Truncate(time.Second)
 	if got := sent(t, newRig(t, holding), "HOLDUNTIL="+at.Format(time.RFC3339)).ReleaseAt; !got.Equal(at) {
 		t.Errorf("released at %v, want %v", got, at)
