@@ -222,7 +222,7 @@ type pastWorld struct {
 
 // failures is the first pass: who failed, and when.
 func (w *pastWorld) failures(m *proto.HistoryMessage) {
-	sender, arrived, ok := pastReceived(m)
+	sender, arrived, ok := pastDue(m)
 	if !ok {
 		return
 	}
@@ -276,7 +276,7 @@ func (w *pastWorld) see(way string, s retry.Seen) {
 
 // takes is the second pass: when it worked again, and what waited.
 func (w *pastWorld) takes(m *proto.HistoryMessage) {
-	sender, arrived, ok := pastReceived(m)
+	sender, arrived, ok := pastDue(m)
 	if !ok {
 		return
 	}
@@ -367,6 +367,22 @@ func pastReceived(m *proto.HistoryMessage) (sender string, at time.Time, ok bool
 		}
 	}
 	return "", at, false
+}
+
+// pastDue is pastReceived with the moment from which it was to be tried: of a message that
+// was to be sent later that is the first attempt, without which there is nothing to replay.
+func pastDue(m *proto.HistoryMessage) (sender string, at time.Time, ok bool) {
+	sender, at, ok = pastReceived(m)
+	later := slices.ContainsFunc(m.Events, func(e proto.HistoryEvent) bool { return e.What == "filed" && e.Facts["why"] == "later" })
+	if !ok || !later {
+		return sender, at, ok
+	}
+	for i := range m.Events {
+		if p, is := pastEventOf(&m.Events[i]); is {
+			return sender, p.began, true
+		}
+	}
+	return sender, at, false
 }
 
 // load is how many attempts were made, by the minute.

@@ -202,3 +202,26 @@ func TestRoutesAreComparedWhateverTheirOrder(t *testing.T) {
 		}
 	}
 }
+
+// It waited because its sender wanted that, and no rule had a part in it.
+func TestWhatWasSentLaterIsReplayedFromThen(t *testing.T) {
+	list := []proto.HistoryMessage{
+		letter("ann@home.test", "61 received", "61 filed waiting=1 why=later"),
+		letter("ann@home.test", "60 received", "60 filed waiting=1 why=later", "1500 deferred to=bob@far.test host=mx.far.test kind=timeout",
+			"1560 delivered to=bob@far.test host=mx.far.test"),
+		letter("ann@home.test", "0 received", "1 deferred to=bob@far.test host=mx.far.test kind=timeout", "30 delivered to=bob@far.test host=mx.far.test"),
+	}
+	dir := remembers(t, map[string]http.HandlerFunc{"GET /v1/history": recorded(t, list)})
+	config := settings.Private(dir).ConfigFile()
+	if err := os.WriteFile(config, []byte("[[retry]]\nphases = [{ every = \"1h\", until = \"5d\" }]\njitter = 0\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var r pastReport
+	if err := json.Unmarshal([]byte(runPast(t, dir, "--json")), &r); err != nil {
+		t.Fatal(err)
+	}
+	was, files := r.Columns[0], r.Columns[1]
+	if r.Recipients != 2 || was.Worst != time.Hour.Seconds() || files.Worst != time.Hour.Seconds() || files.Earlier != 0 || files.Delivered != 2 {
+		t.Errorf("recorded %+v, files %+v", was, files)
+	}
+}
