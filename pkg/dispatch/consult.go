@@ -130,7 +130,7 @@ func (d *Dispatcher) usable(f *flight, i int, what look) (hosts []proto.Host, wh
 	held := make([]bool, len(all))
 	n := 0
 	for h := range all {
-		k := d.hostKeyOf(l, all[h].Addr)
+		k := d.hostKeyOf(f, i, all[h].Addr, nil)
 		s, end, wait := d.ask(f, i, &all[h], k, what)
 		if held[h] = wait; !wait {
 			continue

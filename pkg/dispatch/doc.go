@@ -26,6 +26,7 @@
 //	deliver.go  the jobs, side by side, each with its outcome
 //	jot.go      who is served while others are not: written at once, unflushed
 //	note.go     the same while others are slow: filed, for power cuts
+//	source.go   the address that a job comes from, and way.go what hosts are known by for it
 //	quirks.go   what servers showed of themselves, and what follows (pkg/quirk)
 //	report.go   what failed is told to the sender, through bounce
 //	settle.go   what is left is filed; then the record is marked done

@@ -31,11 +31,12 @@ type failKey struct {
 
 // hostKey is a server's, for those who log in as user ("" = nobody): one whom it
 // does not know, or to whom it does not show its certificate, is no reason to keep
-// others waiting. Without an address it is a transport's own.
-func hostKey(transport string, addr netip.AddrPort, user string) failKey {
+// others waiting. So it is with the way in which mail comes. Without an address it is a
+// transport's own.
+func hostKey(transport string, addr netip.AddrPort, by way, user string) failKey {
 	name := "transport " + transport
 	if addr.IsValid() {
-		name = netip.AddrPortFrom(addr.Addr().Unmap(), addr.Port()).String()
+		name = netip.AddrPortFrom(addr.Addr().Unmap(), addr.Port()).String() + by.String()
 	}
 	if user != "" {
 		name += " as " + user[:min(len(user), maxUser)]
@@ -46,11 +47,14 @@ func hostKey(transport string, addr netip.AddrPort, user string) failKey {
 // maxUser is what a key has of a user's name: it has to fit into a record.
 const maxUser = 500
 
-// hostKeyOf is hostKey for a leaf: the router's credentials go before those of the
-// transport.
-func (d *Dispatcher) hostKeyOf(l *proto.Leaf, addr netip.AddrPort) failKey {
+// hostKeyOf is hostKey for a leaf, and the source addresses that were chosen for its job if
+// it has one: the router's credentials go before those of the transport.
+func (d *Dispatcher) hostKeyOf(f *flight, i int, addr netip.AddrPort, chosen []netip.Addr) failKey {
+	l, by := &f.leaves[i], way{}
 	if len(l.Hosts) == 0 {
 		addr = netip.AddrPort{} // which one it is smtp-client knows, and tells behind the attempt
+	} else {
+		by = d.wayOf(f, i, addr.Addr(), chosen)
 	}
 	user := ""
 	if l.Credentials != nil {
@@ -58,11 +62,13 @@ func (d *Dispatcher) hostKeyOf(l *proto.Leaf, addr netip.AddrPort) failKey {
 	} else if t := d.settings.Load().Transports[l.Transport]; t.Username != "" {
 		user = t.Username + " of transport " + l.Transport
 	}
-	return hostKey(l.Transport, addr, user)
+	return hostKey(l.Transport, addr, by, user)
 }
 
 // sameServer tells whether two addresses are one.
-func sameServer(a, b netip.AddrPort) bool { return hostKey("", a, "") == hostKey("", b, "") }
+func sameServer(a, b netip.AddrPort) bool {
+	return hostKey("", a, way{}, "") == hostKey("", b, way{}, "")
+}
 
 // addressKey is an address's for all senders. A command or a file that its mail goes to
 // has one of its own, so that its trouble holds no mailbox beside it.

@@ -22,14 +22,14 @@ func TestWhatIsKnownOfAHostIsOfThoseWhoLogInAlike(t *testing.T) {
 		"transport": {Transport: "office"},
 	} {
 		l.Hosts = []proto.Host{{Addr: at}}
-		k := r.d.hostKeyOf(&l, at)
+		k := r.d.hostKeyOf(&flight{leaves: []proto.Leaf{l}}, 0, at, nil)
 		if other, twice := seen[k]; twice {
 			t.Errorf("%s and %s share what is known of the host", what, other)
 		}
 		seen[k] = what
 	}
 	ann := proto.Leaf{Transport: "office", Hosts: []proto.Host{{Addr: at}}, Credentials: &proto.Credentials{Username: "ann", Password: "new"}}
-	if what := seen[r.d.hostKeyOf(&ann, at)]; what != "ann" {
+	if what := seen[r.d.hostKeyOf(&flight{leaves: []proto.Leaf{ann}}, 0, at, nil)]; what != "ann" {
 		t.Errorf("by another transport ann is %q", what)
 	}
 }

@@ -39,7 +39,7 @@ func (d *Dispatcher) learnHosts(f *flight, j *job, tried []proto.HostTried) {
 	first := j.leaves[0]
 	for n := range tried {
 		h := &tried[n]
-		k := d.hostKeyOf(&f.leaves[first], h.Addr)
+		k := d.hostKeyOf(f, first, h.Addr, j.sources)
 		if h.Ready() {
 			d.succeeded(k, f.env.ID)
 			continue
@@ -100,7 +100,7 @@ func (d *Dispatcher) learn(f *flight, i int, j *job, tried []proto.HostTried) {
 	case j != nil && d.limits.throttled(j.dest, o):
 		decision = d.judgeThrottled(f, i, j.dest)
 	case ofHost(o, tried):
-		decision = d.judgeHosts(f, i, tried)
+		decision = d.judgeHosts(f, i, j, tried)
 	case j != nil:
 		decision = d.judgeAddress(f, i, pairKey(to.Address, f.sender(i)), fail)
 	default:
@@ -128,7 +128,7 @@ func (d *Dispatcher) judgeAddress(f *flight, i int, k failKey, fail retry.Failur
 
 // judgeHosts is the decision by the states of all hosts that a leaf has: those that
 // were tried, and those that were left out as they were not due.
-func (d *Dispatcher) judgeHosts(f *flight, i int, tried []proto.HostTried) retry.Decision {
+func (d *Dispatcher) judgeHosts(f *flight, i int, j *job, tried []proto.HostTried) retry.Decision {
 	l := &f.leaves[i]
 	hosts := slices.Clone(l.Hosts)
 	for n := range tried {
@@ -139,7 +139,7 @@ func (d *Dispatcher) judgeHosts(f *flight, i int, tried []proto.HostTried) retry
 	var list []retry.Decision
 	var keys []failKey
 	for h := range hosts {
-		k := d.hostKeyOf(l, hosts[h].Addr)
+		k := d.hostKeyOf(f, i, hosts[h].Addr, j.sources)
 		s := d.failings.state(k)
 		if s.IsZero() || slices.Contains(keys, k) {
 			continue // not tried: more than one job takes

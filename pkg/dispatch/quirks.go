@@ -17,7 +17,7 @@ import (
 const maxQuirks = 50_000
 
 // server is whose quirks they are: all who talk to an address see the same ones, whoever
-// logs in. A transport's own server goes by the transport.
+// logs in, and whichever way he comes: it is one program. A transport's own server goes by the transport.
 type server struct {
 	addr      netip.AddrPort
 	transport string // only without addr
@@ -31,7 +31,7 @@ func (d *Dispatcher) serverOf(l *proto.Leaf, transport string, addr netip.AddrPo
 }
 
 // key is by what mtadb knows it: as hosts are in failKey.
-func (s server) key() string { return hostKey(s.transport, s.addr, "").name }
+func (s server) key() string { return hostKey(s.transport, s.addr, way{}, "").name }
 
 // serverNamed reads a key; false: it makes no sense.
 func serverNamed(key string) (server, bool) {

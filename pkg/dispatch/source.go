@@ -10,30 +10,25 @@ import (
 )
 
 // chooseSource says which addresses a job's connections come from, where the transport has
-// several of a family, or warms up only some of those it has. The same sender's mail to the same destination comes from the same
-// address, as far as its rate allows: servers judge an address by what it sends. Where a
-// rate is used up the next one has a turn; behind a pause it has not, as going on from another
+// several of a family, or warms up only some of those it has. The same sender's mail to the
+// same destination comes from the same address, as far as its rate allows: servers judge an
+// address by what it sends. Where a rate is used up the next one has a turn, unless the host
+// is not due for what comes from it; behind a pause it has not, as going on from another
 // address would only evade what the server has asked for.
 func (d *Dispatcher) chooseSource(f *flight, j *job) {
-	var families [2][]netip.Addr
-	for _, text := range d.settings.Load().Transports[j.transport].SourceAddresses {
-		if a, err := netip.ParseAddr(text); err == nil {
-			n := 0
-			if !a.Is4() {
-				n = 1
-			}
-			families[n] = append(families[n], a)
-		}
-	}
+	t := d.settings.Load().Transports[j.transport]
+	families := sourcesOf(&t)
 	differ := d.limits.sourcesDiffer(j.dest)
 	if len(families[0]) < 2 && len(families[1]) < 2 && !differ {
 		return // smtp-client knows
 	}
+	first := j.leaves[0]
+	hosts := f.leaves[first].Hosts
 	paced := 0 // the family whose address counts: that of the first host
-	if hosts := f.leaves[j.leaves[0]].Hosts; len(hosts) > 0 && !hosts[0].Addr.Addr().Unmap().Is4() {
-		paced = 1
+	if len(hosts) > 0 {
+		paced = familyOf(hosts[0].Addr.Addr())
 	}
-	about := j.dest.String() + "\x00" + j.sender.String()
+	about := sourceTurn(j.dest, j.sender)
 	for n, list := range families {
 		if len(list) == 0 {
 			continue
@@ -43,7 +38,7 @@ func (d *Dispatcher) chooseSource(f *flight, j *job) {
 		if n == paced && (len(list) > 1 || differ) {
 			for _, a := range list {
 				key := j.dest
-				if key.source = a.String(); !d.limits.usedUp(key) {
+				if key.source = a.String(); !d.limits.usedUp(key) && (a == chosen || len(hosts) == 0 || !d.refusedFrom(f, first, &hosts[0], a)) {
 					chosen = a
 					break
 				}

@@ -89,23 +89,36 @@ func (a *app) known(l *proto.ExplainLeaf) {
 	now := a.now()
 	for _, h := range l.Hosts {
 		l.Advice = append(l.Advice, a.advice(cl, h, now)...)
-		key := memoryKey(h, l.Login)
 		var page proto.MemoryPage
-		v := url.Values{"kind": {proto.MemoryHost.String()}, "prefix": {key}, "limit": {"10"}}
+		v := url.Values{"kind": {proto.MemoryHost.String()}, "prefix": {memoryKey(h, "")}, "limit": {"100"}}
 		if cl.get(a.ctx, "/v1/memory?"+v.Encode(), &page) != nil {
 			return
 		}
 		for i := range page.Records {
 			r, ok := retry.UnmarshalRecord(page.Records[i].Value)
-			if !ok || page.Records[i].Key != key {
+			by, of := wayOf(page.Records[i].Key, h, l.Login)
+			if !ok || !of {
 				continue
 			}
 			l.Known = append(l.Known, proto.ExplainKnown{
-				Host: h, Since: r.State.Since.UTC(), Next: r.State.Next.UTC(),
+				Host: h + by, Since: r.State.Since.UTC(), Next: r.State.Next.UTC(),
 				Attempts: r.State.Attempts, Kind: string(r.State.Kind), Words: retryWords(&r, now),
 			})
 		}
 	}
+}
+
+// wayOf tells whether a key is of a host for those who log in so ("" = nobody), and by which
+// way mail comes to it: from a source address of its own, or under another name. Which one
+// the next message takes is not known here.
+func wayOf(key, host, login string) (by string, of bool) {
+	by, of = strings.CutPrefix(key, memoryKey(host, ""))
+	if login != "" {
+		var who bool
+		by, who = strings.CutSuffix(by, " as "+login)
+		of = of && who
+	}
+	return by, of && !strings.Contains(by, " as ") && (by == "" || by[0] == ' ')
 }
 
 // advice is what follows from what a server was seen to do, as lines.

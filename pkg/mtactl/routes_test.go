@@ -120,3 +120,24 @@ func TestHostsAreRememberedByAddressPortAndLogin(t *testing.T) {
 		}
 	}
 }
+
+func TestHostsAreKnownByEachWayOfComing(t *testing.T) {
+	const host = "mx.example[192.0.2.1]:25"
+	for _, c := range []struct {
+		key, login, by string
+		of             bool
+	}{
+		{"192.0.2.1:25", "", "", true},
+		{"192.0.2.1:25 from 192.0.2.9 helo a.example", "", " from 192.0.2.9 helo a.example", true},
+		{"192.0.2.1:25 as me", "me", "", true},
+		{"192.0.2.1:25 from 192.0.2.9 as me", "me", " from 192.0.2.9", true},
+		{"192.0.2.1:25 from 192.0.2.9 as me", "", "", false},
+		{"192.0.2.1:25 as you", "me", "", false},
+		{"192.0.2.1:25", "me", "", false},
+		{"192.0.2.1:2525", "", "", false},
+	} {
+		if by, of := wayOf(c.key, host, c.login); of != c.of || of && by != c.by {
+			t.Errorf("%q as %q: %q, %v", c.key, c.login, by, of)
+		}
+	}
+}

@@ -25,7 +25,7 @@ import (
 //
 // EVENT is connect, ehlo, helo, starttls, auth, mail, rcpt, data, dot, bdat, rset, quit or *; GLOB
 // ("*" is any text) must match the whole of what the client said, in LMTP at
-// dot the recipient; Nx is for the first N times only. The first rule that
+// dot the recipient, at connect the client's address and port; Nx is for the first N times only. The first rule that
 // matches decides. ACTION is a reply, "250-a / 250 b" for one of several lines,
 // "last REPLY" (say it and close), drop (close), reset, hang (say nothing, until the
 // client closes), or raw with octets to send as they are (Go escapes).
@@ -285,7 +285,7 @@ func (k *guest) act(a string) (byte, error) {
 }
 
 func (k *guest) serve() error {
-	if d, err := k.act(k.s.decide("connect", "", "220 "+k.s.name+".test ready")); err != nil || d != '2' && d != '0' {
+	if d, err := k.act(k.s.decide("connect", k.c.RemoteAddr().String(), "220 "+k.s.name+".test ready")); err != nil || d != '2' && d != '0' {
 		return err
 	}
 	for {
