@@ -144,9 +144,23 @@ func (b *Bounce) request(m *proto.Report, d decision, returned []byte) *dsn.Requ
 		}
 		req.Output = append(req.Output, out)
 		req.Words = append(req.Words, i < len(m.Words) && m.Words[i])
+		req.Known = append(req.Known, knownOf(m, i))
 	}
 	s.speak(req, d.to)
 	return req
+}
+
+// knownOf is what was known of recipient i of a request.
+func knownOf(m *proto.Report, i int) dsn.Known {
+	if i >= len(m.Known) || m.Known[i].Since == 0 {
+		return dsn.Known{}
+	}
+	k := &m.Known[i]
+	known := dsn.Known{Kind: k.Kind, Code: k.Code, Status: k.Status, Since: time.Unix(k.Since, 0)}
+	if k.GaveUp != 0 {
+		known.GaveUp = time.Unix(k.GaveUp, 0)
+	}
+	return known
 }
 
 // returned is what the report brings back: all of a small message that failed,

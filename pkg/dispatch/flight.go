@@ -66,9 +66,10 @@ type flight struct {
 	tables    tables     // of the retry rules
 	abortable *abortable // while it delivers
 
-	mu      sync.Mutex // guards what follows, as jobs run side by side
-	output  []printed  // by commands, one for each leaf; nil when there was none
-	courses []course   // by leaf, what the retry rules say; nil: nothing
+	mu      sync.Mutex    // guards what follows, as jobs run side by side
+	output  []printed     // by commands, one for each leaf; nil when there was none
+	courses []course      // by leaf, what the retry rules say; nil: nothing
+	known   []proto.Known // by leaf, why it was given up; nil: nothing
 }
 
 // run carries the flight through. It returns what is left of the message.

@@ -3,7 +3,6 @@ package dispatch
 import (
 	"context"
 	"slices"
-	"strings"
 	"time"
 
 	"filbert/pkg/event"
@@ -13,7 +12,6 @@ import (
 	"filbert/pkg/queueid"
 	"filbert/pkg/retry"
 	"filbert/pkg/smtp"
-	"filbert/pkg/untrusted"
 )
 
 const (
@@ -174,13 +172,38 @@ func (d *Dispatcher) follow(f *flight, i int, decision *retry.Decision) {
 	// code, stays beside it.
 	o.Class, o.Kind = outcome.Failed, outcome.Expired
 	o.Status = smtp.Status{Class: 5, Subject: 4, Detail: 7}
-	switch {
-	case o.Remote == "": // else they are the server's words, which the report quotes
+	if o.Remote == "" { // else they are the server's words, which the report quotes
 		o.Text = o.Text.Plus(" - " + decision.Why)
-	case decision.Once:
-		// Whoever reads that we have tried for a minute has to be told why no longer.
-		f.keepOutput(i, printed{text: untrusted.From(sentence(decision.Why)), words: true})
 	}
+	f.keepKnown(i, decision)
+}
+
+// keepKnown keeps for the report what was known of who was given up. Whoever reads that we
+// have tried for a minute has to be told why no longer.
+func (f *flight) keepKnown(i int, decision *retry.Decision) {
+	if decision.Since.IsZero() {
+		return
+	}
+	was := &decision.Failure
+	k := proto.Known{Kind: was.Kind, Code: was.Code, Status: was.Status, Since: decision.Since.Unix()}
+	if decision.Once {
+		k.GaveUp = decision.GaveUp.Unix()
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.known == nil {
+		f.known = make([]proto.Known, len(f.leaves))
+	}
+	f.known[i] = k
+}
+
+func (f *flight) knownOf(i int) proto.Known {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.known == nil {
+		return proto.Known{}
+	}
+	return f.known[i]
 }
 
 // learnRoutes is learn for what router could not answer for the moment.
@@ -259,12 +282,4 @@ func (f *flight) allPutOff() bool {
 		}
 	}
 	return len(f.outcomes) > 0
-}
-
-// sentence makes words that stand behind others stand alone.
-func sentence(words string) string {
-	if words == "" {
-		return ""
-	}
-	return strings.ToUpper(words[:1]) + words[1:] + "."
 }

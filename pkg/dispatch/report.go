@@ -111,6 +111,7 @@ func (d *Dispatcher) reportTo(ctx context.Context, f *flight, what proto.ReportK
 	for _, i := range leaves {
 		req.Envelope.Recipients = append(req.Envelope.Recipients, f.leaves[i].Recipient)
 		req.Outcomes = append(req.Outcomes, asReported(f, what, i))
+		req.Known = append(req.Known, f.knownOf(i))
 		p := f.outputOf(i)
 		req.Output, req.Words = append(req.Output, p.text), append(req.Words, p.words)
 		printed = printed || !p.text.IsEmpty()

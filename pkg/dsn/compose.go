@@ -38,6 +38,7 @@ type Request struct {
 	// Words tells of each output whether it is what this site has to say to the
 	// sender, instead of our words; one for each, or nil.
 	Words    []bool
+	Known    []Known   // one for each, or nil
 	GiveUpAt time.Time // Delay
 
 	// Texts are the words; nil = those of this program.

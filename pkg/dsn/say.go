@@ -57,6 +57,10 @@ func (v *voice) values(i int) map[string]string {
 		}
 		values["reason"] = oneLine(o.Text, maxReason)
 		values["written"] = oneLine(untrusted.From(asWritten(rc)), maxValue)
+		if known := r.knownOf(i); known != nil {
+			values["since"] = v.date(known.Since.In(r.Now.Location()))
+			values["gaveup"] = v.date(known.GaveUp.In(r.Now.Location()))
+		}
 	}
 	return values
 }

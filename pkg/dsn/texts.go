@@ -213,7 +213,7 @@ func textKeys() map[string][]string {
 		"name": nil, "weekdays": nil, "months": nil, "label.message": nil, "label.sent": nil,
 		"date":       {"weekday", "day", "month", "year", "time", "zone"},
 		"age.minute": nil, "age.minutes": {"count"}, "age.hour": nil, "age.hours": {"count"}, "age.day": nil, "age.days": {"count"},
-		"written": {"written"},
+		"written": {"written"}, "known.since": append([]string{"since"}, about...), "known.once": append([]string{"gaveup"}, about...),
 	}
 	for _, key := range []string{
 		"subject.failure", "subject.failures", "subject.delay", "subject.success", "subject.after", "subject.double",

@@ -141,7 +141,7 @@ func (v *voice) aboutRecipient(b *strings.Builder, i int) {
 		return
 	}
 	cause := string(CauseOf(o))
-	b.WriteString(indent(v.sayOf(cause+".why", i)))
+	b.WriteString(indent(v.why(i)))
 	if todo := v.sayOf(cause+".todo", i); todo != "" && r.What != Delay {
 		b.WriteString(indent(todo))
 	}
@@ -174,7 +174,7 @@ func (v *voice) inShort(b *strings.Builder) {
 		case r.succeeded():
 			b.WriteString(indent(v.success(i)))
 		case r.wordsFor(i).IsEmpty():
-			b.WriteString(indent(v.sayOf(string(CauseOf(&r.Outcomes[i]))+".why", i)))
+			b.WriteString(indent(v.why(i)))
 		}
 	}
 	b.WriteString(wrap(v.closing()))

@@ -187,6 +187,10 @@ func (q *previewQuery) request(s *settings.Settings, texts *dsn.Catalogue, now t
 		Outcomes: []outcome.Outcome{dsn.Example(dsn.Cause(q.cause), what, recipient.Domain())},
 		Returned: []byte(fmt.Sprintf("From: %s\r\nTo: %s\r\nSubject: Lunch on Friday?\r\nMessage-ID: <1@pc.example.org>\r\n", sender, recipient)),
 	}
+	if dsn.Cause(q.cause) == dsn.Expired {
+		was := dsn.Example(dsn.Later, dsn.Delay, recipient.Domain())
+		req.Known = []dsn.Known{{Kind: was.Kind, Code: was.Code, Status: was.Status, Since: req.Envelope.Arrived}}
+	}
 	if what == dsn.Delay {
 		req.GiveUpAt = req.Envelope.Arrived.Add(s.LongestRetry().D())
 	}

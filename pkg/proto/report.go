@@ -41,7 +41,8 @@ type Report struct {
 	// Words tells of each output whether it is what this site has to say to the
 	// sender (settings.Transport.Returns); one for each, or none at all.
 	Words    []bool
-	GiveUpAt int64 // delay: Unix seconds when it will be given up
+	Known    []Known // one for each, or none at all
+	GiveUpAt int64   // delay: Unix seconds when it will be given up
 	Content  Content
 }
 
@@ -63,6 +64,10 @@ func (m *Report) EncodeTo(e *wire.Encoder) {
 	e.Count(len(m.Words))
 	for _, words := range m.Words {
 		e.Bool(words)
+	}
+	e.Count(len(m.Known))
+	for i := range m.Known {
+		m.Known[i].encodeTo(e)
 	}
 	e.I64(m.GiveUpAt)
 	m.Content.EncodeTo(e)
@@ -87,6 +92,12 @@ func (m *Report) DecodeFrom(d *wire.Decoder) {
 	}
 	for i := range m.Words {
 		m.Words[i] = d.Bool()
+	}
+	if n := d.Count(envelope.MaxRecipients, 8); n > 0 {
+		m.Known = make([]Known, n)
+	}
+	for i := range m.Known {
+		m.Known[i].decodeFrom(d)
 	}
 	m.GiveUpAt = d.I64()
 	m.Content.DecodeFrom(d)

@@ -4,8 +4,10 @@ import (
 	"strings"
 	"testing"
 
+	"filbert/pkg/envelope"
 	"filbert/pkg/ipc"
 	"filbert/pkg/outcome"
+	"filbert/pkg/smtp"
 	"filbert/pkg/untrusted"
 	"filbert/pkg/wire"
 )
@@ -33,5 +35,20 @@ func TestLongWordsCanBeSent(t *testing.T) {
 		if err := d.Finish(); err != nil {
 			t.Errorf("%T: %v", m.from, err)
 		}
+	}
+}
+
+func TestWhatWasKnownTravelsWithAReport(t *testing.T) {
+	sent := &Report{
+		What: ReportFailure, GiveUpAt: 7, Envelope: envelope.Envelope{Source: envelope.FromSMTP},
+		Known: []Known{{Kind: outcome.TimedOut, Status: smtp.Status{Class: 4, Subject: 4, Detail: 1}, Since: 5, GaveUp: 6}, {Code: 450}},
+	}
+	var e wire.Encoder
+	sent.EncodeTo(&e)
+	got := new(Report)
+	d := wire.NewDecoder(e.Buf)
+	got.DecodeFrom(d)
+	if err := d.Finish(); err != nil || len(got.Known) != 2 || got.Known[0] != sent.Known[0] || got.Known[1] != sent.Known[1] || got.GiveUpAt != 7 {
+		t.Errorf("%+v, %v", got, err)
 	}
 }

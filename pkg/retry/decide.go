@@ -17,6 +17,12 @@ type Decision struct {
 	Once   bool      // as an earlier message was: this one was tried once
 	Rule   string
 	Why    string // in plain words: what was known
+
+	// What was known: the last failure, since when there was no other, and with Once when
+	// mail was given up for it. Since is zero where nothing is kept of such failures.
+	Failure Failure
+	Since   time.Time
+	GaveUp  time.Time
 }
 
 // Decide is what a failure makes of a state and of a message.
@@ -40,12 +46,12 @@ func (s *State) GiveUp(now time.Time) {
 // that failed (Fail was called for it).
 func (r Rules) Judge(subject Subject, s *State, m Message, now time.Time) Decision {
 	x := r.find(&subject, s.Failure)
-	d := Decision{Rule: x.name, Next: s.Next, GiveUp: r.latest(&subject, x, s, m), Why: s.Words()}
+	d := Decision{Rule: x.name, Next: s.Next, GiveUp: r.latest(&subject, x, s, m), Why: s.Words(), Failure: s.Failure, Since: s.KindSince}
 	switch {
 	case r.spent(&subject, x, s, m, now):
 		d.Over = true
 		if x.single(s, m) {
-			d.Once = true
+			d.Once, d.GaveUp = true, s.GaveUp
 			d.Why += ", and mail for it was given up on " + moment(s.GaveUp) + "; it was tried once more"
 		}
 	case !d.Next.Before(d.GiveUp):
@@ -61,7 +67,9 @@ func (r Rules) JudgeAlone(subject Subject, f Failure, m Message, now time.Time, 
 	wait := x.phases.wait(x.phases.after(m.Attempts))
 	s := State{Since: m.Arrived, KindSince: m.Arrived, Last: now, Failure: f, Attempts: m.Attempts}
 	s.Next = now.Add(x.stretched(wait, dice))
-	return r.Judge(subject, &s, m, now)
+	d := r.Judge(subject, &s, m, now)
+	d.Since = time.Time{}
+	return d
 }
 
 // Rebuilt is the decision of an earlier attempt, by what the log of a message tells
