@@ -44,6 +44,9 @@ func (p *pickup) deliver() error {
 	}
 	sender := p.sender(h)
 	m := p.submission(sender, rcpts)
+	if err := o.hold.wish(&m.Envelope.Wishes, p.now()); err != nil {
+		return err
+	}
 	finishHeader(c, h, p.from(h, sender))
 	return p.stop.finally(func() error { return p.report(p.handIn(m, c)) })
 }

@@ -42,6 +42,7 @@ type options struct {
 	verbose    bool
 	silent     bool // -oeq: no words on standard error
 	run        string
+	hold       hold
 	mailq      mailqOptions
 	operands   []string
 }
@@ -74,7 +75,7 @@ func parseOptions(program string, args []string) (*options, error) {
 		args = args[1:]
 		if word == "--" {
 			o.operands = append(o.operands, args...)
-			return o, nil
+			break
 		}
 		if len(word) < 2 || word[0] != '-' {
 			o.operands = append(o.operands, word)
@@ -84,6 +85,9 @@ func parseOptions(program string, args []string) (*options, error) {
 		if args, err = o.word(word, args); err != nil {
 			return nil, err
 		}
+	}
+	if err := o.checkHold(); err != nil {
+		return nil, err
 	}
 	return o, nil
 }
@@ -95,7 +99,7 @@ func (o *options) word(word string, rest []string) ([]string, error) {
 		return o.mailq.long(word, rest)
 	}
 	if strings.HasPrefix(word, "--") {
-		return nil, fail(exUsage, "there is no option %s", untrusted.From(word).ForTerminal())
+		return o.hold.long(word, rest)
 	}
 	for i := 1; i < len(word); i++ {
 		opt, known := lookupOption(word[i])

@@ -63,12 +63,15 @@ func TestRetryReleasesEarly(t *testing.T) {
 // what its sender wanted.
 func TestReleasedFromHoldWaitsForItsSendersMoment(t *testing.T) {
 	r := newRig(t)
-	release := noon.Add(time.Hour)
+	release := noon.Add(time.Hour + 300*time.Millisecond)
 	r.fileForLater(7, release)
 	r.order("hold", proto.QueueOrder{All: true})
 	r.order("release", proto.QueueOrder{All: true})
-	if e := r.q.sched.all.get(7); e.state != waiting || e.due != release.UnixMilli() || e.now {
+	if e := r.q.sched.all.get(7); e.state != waiting || e.due/1000 != release.Unix() || e.now {
 		t.Errorf("due at %v", time.UnixMilli(e.due))
+	}
+	if _, body := r.get("/v1/queue"); !strings.Contains(body, "as its sender asked") {
+		t.Errorf("listed as %s", body)
 	}
 }
 

@@ -155,9 +155,9 @@ func describe(e *entry, m *stored) *proto.QueueItem {
 }
 
 // awaitsRelease tells whether a message waits for nothing but the moment that its sender
-// named.
+// named. By the second, as that is all the schedule knows of a message that was on hold.
 func (e *entry) awaitsRelease(env *envelope.Envelope, book *ledger.Ledger) bool {
-	return e.state == waiting && book.FirstAttempt.IsZero() && !env.ReleaseAt.IsZero() && e.due == env.ReleaseAt.UnixMilli()
+	return e.state == waiting && book.FirstAttempt.IsZero() && !env.ReleaseAt.IsZero() && milli(e.due).Unix() == env.ReleaseAt.Unix()
 }
 
 func releaseTime(env *envelope.Envelope) string {
