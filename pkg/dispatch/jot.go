@@ -33,7 +33,7 @@ func (d *Dispatcher) jot(f *flight, leaves []int) {
 	if f.origin == fromJournal && !f.filed {
 		made := make([]journal.Served, len(leaves))
 		for n, i := range leaves {
-			made[n] = journal.Served{Key: f.digest(i), Flag: f.outcomes[i].DSNPassed}
+			made[n] = journal.Served{Key: f.digest(i), Flags: flagsOf(&f.outcomes[i])}
 			f.jotted[i] = true
 		}
 		d.marker.Serve(f.ref, f.env.ID, made)
@@ -151,14 +151,36 @@ func (d *Dispatcher) leaveOutServed(f *flight) {
 		key := f.digest(i)
 		if list := left[key]; len(list) > 0 {
 			left[key] = list[1:]
-			f.leaves[i].Verdict = servedBefore(f.leaves[i].Transport, list[0].Flag)
+			f.leaves[i].Verdict = servedBefore(f.leaves[i].Transport, list[0].Flags)
 		}
 	}
 }
 
-func servedBefore(transport string, passed bool) outcome.Outcome {
+// What a report of success says of a delivery that the run before has made, beside the
+// record. They are on disk: a number is not given to another meaning.
+const (
+	servedPassed   = 1 // outcome.DSNPassed
+	servedRelayed  = 2 // outcome.Relayed
+	servedByPassed = 4 // outcome.ByPassed
+)
+
+func flagsOf(o *outcome.Outcome) (flags uint8) {
+	if o.DSNPassed {
+		flags |= servedPassed
+	}
+	if o.Relayed {
+		flags |= servedRelayed
+	}
+	if o.ByPassed {
+		flags |= servedByPassed
+	}
+	return flags
+}
+
+func servedBefore(transport string, flags uint8) outcome.Outcome {
 	return outcome.Outcome{
-		Class: outcome.Delivered, Status: statusDelivered, Transport: transport, DSNPassed: passed,
+		Class: outcome.Delivered, Status: statusDelivered, Transport: transport,
+		DSNPassed: flags&servedPassed != 0, Relayed: flags&servedRelayed != 0, ByPassed: flags&servedByPassed != 0,
 		Text: untrusted.From("delivered just before a restart"),
 	}
 }

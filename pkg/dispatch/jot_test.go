@@ -2,9 +2,11 @@ package dispatch
 
 import (
 	"testing"
+	"time"
 
 	"filbert/pkg/durable/crashfs"
 	"filbert/pkg/envelope"
+	"filbert/pkg/outcome"
 	"filbert/pkg/proto"
 	"filbert/pkg/spool"
 )
@@ -18,6 +20,8 @@ func killed(t *testing.T, route func(envelope.Recipient) []proto.Leaf, change fu
 	if route != nil {
 		s.route = route
 	}
+	// A server without DSN.
+	s.verdict["a@x.example"] = outcome.Outcome{Class: outcome.Delivered, Status: statusDelivered, Relayed: true}
 	f := s.acceptAs(change, recipients...)
 	id := f.env.ID
 	ended := s.fly(f)
@@ -69,6 +73,37 @@ func TestConfirmationThatIsOwedAtAKillIsSentAfterIt(t *testing.T) {
 	}
 	if n != 1 {
 		t.Errorf("%d confirmations: %+v", n, next.reports)
+	}
+}
+
+// RFC 3461, section 5.2.2: a server that does not report success itself has relayed it.
+func TestConfirmationBehindAKillSaysRelayedWhereItWas(t *testing.T) {
+	next := killed(t, nil, func(env *envelope.Envelope) {
+		env.Recipients[0].Notify = envelope.NotifySuccess
+	}, "a@x.example", "slow@y.example")
+	for _, r := range next.reports {
+		if r.What == proto.ReportSuccess && !r.Outcomes[0].Relayed {
+			t.Errorf("reported as %+v", r.Outcomes[0])
+		}
+	}
+}
+
+// RFC 2852, section 4.1.4: the sender hears that it was passed on to one that knows no time.
+func TestTraceThatIsOwedAtAKillIsSentAfterIt(t *testing.T) {
+	next := killed(t, nil, func(env *envelope.Envelope) {
+		env.DeliverBy = envelope.DeliverBy{Mode: envelope.ByNotify, At: env.Arrived.Add(24 * time.Hour)}
+	}, "a@x.example", "slow@y.example")
+	if n := len(next.reports); n != 1 || next.reports[0].What != proto.ReportSuccess || len(next.reports[0].Envelope.Recipients) != 1 {
+		t.Errorf("%d reports: %+v", n, next.reports)
+	}
+}
+
+func TestFlagsOfWhoWasServedAreRead(t *testing.T) {
+	for flags := range uint8(8) {
+		o := servedBefore("smtp", flags)
+		if got := flagsOf(&o); got != flags {
+			t.Errorf("%d is read as %d", flags, got)
+		}
 	}
 }
 

@@ -12,10 +12,10 @@ import (
 )
 
 // Served tells one delivery of a record from its others: a digest of whatever the
-// caller tells its recipients apart by, and one bit of what it wants to know of it.
+// caller tells its recipients apart by, and bits of what it wants to know of it.
 type Served struct {
-	Key  [16]byte
-	Flag bool
+	Key   [16]byte
+	Flags uint8
 }
 
 const (
@@ -23,8 +23,6 @@ const (
 	// maxServedFile bounds what one use of a segment may write. Beyond it nothing
 	// is kept, as if it had not been asked for.
 	maxServedFile = 16 << 20
-
-	servedFlag = 1
 )
 
 // servedFile is the entries of one segment's use, as they are being written.
@@ -51,11 +49,7 @@ func (k servedKey) put(b []byte, s servedEntry) {
 	binary.BigEndian.PutUint32(b[8:], k.generation)
 	binary.BigEndian.PutUint32(b[12:], k.index)
 	copy(b[16:32], s.Key[:])
-	var flags uint32
-	if s.Flag {
-		flags = servedFlag
-	}
-	binary.BigEndian.PutUint32(b[32:], flags)
+	binary.BigEndian.PutUint32(b[32:], uint32(s.Flags))
 	binary.BigEndian.PutUint32(b[36:], checksum(b[:36]))
 }
 
@@ -69,8 +63,8 @@ func readServed(segment uint32, b []byte) (k servedKey, s servedEntry, ok bool) 
 	s.id = queueid.ID(binary.BigEndian.Uint64(b))
 	copy(s.Key[:], b[16:32])
 	flags := binary.BigEndian.Uint32(b[32:])
-	s.Flag = flags&servedFlag != 0
-	return k, s, k.generation != 0 && s.id != 0 && flags&^servedFlag == 0
+	s.Flags = uint8(flags)
+	return k, s, k.generation != 0 && s.id != 0 && uint32(s.Flags) == flags
 }
 
 // Serve keeps which deliveries of an undone record were made, for the next run: the

@@ -9,7 +9,7 @@ import (
 	"filbert/pkg/queueid"
 )
 
-func served(n byte) Served { return Served{Key: [16]byte{n}, Flag: n%2 == 1} }
+func served(n byte) Served { return Served{Key: [16]byte{n}, Flags: n % 4} }
 
 // servedAfter is what the next run knows about a record.
 func servedAfter(t *testing.T, f *crashfs.FS, ref Ref, id queueid.ID) []Served {
