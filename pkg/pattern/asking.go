@@ -172,6 +172,32 @@ func (a Asking) Match(ctx context.Context, text string, ask Ask) (in bool, by st
 	return false, "", nil
 }
 
+// Certain reports what Match will say whatever the lookups say; certain is false when
+// it depends on them. Nobody is asked.
+func (a Asking) Certain(text string) (in, certain bool) {
+	mayBe, mayNotBe := false, false
+	for i := range a.runs {
+		r := &a.runs[i]
+		if r.lookup != "" {
+			mayBe, mayNotBe = mayBe || !r.not, mayNotBe || r.not
+			continue
+		}
+		if yes, decided := r.list.decide(text); decided {
+			mayBe, mayNotBe = mayBe || yes, mayNotBe || !yes
+			return mayBe, mayBe != mayNotBe
+		}
+	}
+	return mayBe, !mayBe
+}
+
+// CertainAddr is Certain for an address in a list of networks.
+func (a Asking) CertainAddr(addr netip.Addr) (in, certain bool) {
+	if a.kind != Networks || !addr.IsValid() {
+		return false, true
+	}
+	return a.Certain(addr.Unmap().WithZone("").String())
+}
+
 // Key is for what a lookup is asked that stands for a pattern of a kind: the text in
 // lower case, a domain with A-labels.
 func Key(text string, kind Kind) string { return List{kind: kind}.ascii(strings.ToLower(text)) }

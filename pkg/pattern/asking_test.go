@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/netip"
+	"strings"
 	"testing"
 )
 
@@ -54,5 +55,41 @@ func TestLookupThatCannotTellIsAnErrorWhereItIsNeeded(t *testing.T) {
 	}
 	if _, by, err := a.Match(context.Background(), "b.example", table()); err == nil || by != "down" {
 		t.Errorf("a pattern behind: no error, by %q", by)
+	}
+}
+
+func TestWhatNoLookupCanChangeIsCertain(t *testing.T) {
+	for _, c := range []struct {
+		patterns    string
+		in, certain bool
+	}{
+		{"", false, true},
+		{"x.example", true, true},
+		{"y.example", false, true},
+		{"lookup:a", false, false},
+		{"x.example lookup:a", true, true},
+		{"lookup:a x.example", true, true},
+		{"lookup:a y.example", false, false},
+		{"!x.example lookup:a", false, true},
+		{"!lookup:a x.example", false, false},
+		{"lookup:a !x.example *.example", false, false},
+		{"lookup:a !lookup:b x.example", false, false},
+	} {
+		a, err := CompileAsking(strings.Fields(c.patterns), Domains)
+		if err != nil {
+			t.Fatal(c.patterns, err)
+		}
+		in, certain := a.Certain("x.example")
+		if certain != c.certain || certain && in != c.in {
+			t.Errorf("%q: %v, certain %v", c.patterns, in, certain)
+		}
+		if !certain {
+			continue
+		}
+		for _, has := range []bool{true, false} { // what is certain is what Match says
+			if got, _, _ := a.Match(t.Context(), "x.example", func(context.Context, string, string) (bool, error) { return has, nil }); got != in {
+				t.Errorf("%q, found %v: %v", c.patterns, has, got)
+			}
+		}
 	}
 }

@@ -80,10 +80,19 @@ func (s *session) forget() {
 	}
 }
 
+// certain is what needs no lookup: one that is away must not keep out whom it is not
+// needed for.
+func (l *list) certain(domain string) (in, certain bool) {
+	if !l.asks {
+		return l.plain.Match(domain), true
+	}
+	return l.asking.Certain(domain)
+}
+
 // in tells whether a domain is in a list; the error is a question.
 func (s *session) in(l *list, domain string) (bool, error) {
-	if !l.asks {
-		return l.plain.Match(domain), nil
+	if yes, certain := l.certain(domain); certain {
+		return yes, nil
 	}
 	yes, _, err := l.asking.Match(context.Background(), domain, s.has)
 	return yes, err
@@ -117,6 +126,9 @@ func (s *session) isLocal(a mailaddr.Address) (bool, error) {
 func (s *session) ours(to mailaddr.Address) (bool, error) {
 	if to.Domain() != "" && strings.ContainsAny(to.Local(), "@%!") {
 		return false, nil
+	}
+	if yes, certain := s.site.relay.certain(to.Domain()); yes && certain && to.Domain() != "" {
+		return true, nil
 	}
 	if local, err := s.isLocal(to); local || err != nil {
 		return local, err

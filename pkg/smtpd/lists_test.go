@@ -99,6 +99,31 @@ func TestLookupInTroubleMakesTheClientTryLater(t *testing.T) {
 	}
 }
 
+// The client's address is 127.0.0.1.
+func TestLookupThatIsAwayKeepsNobodyOutWhomItIsNotNeededFor(t *testing.T) {
+	for name, c := range map[string]struct {
+		change func(*settings.Settings)
+		to     string
+	}{
+		"a trusted network": {func(s *settings.Settings) { s.Domains.Trusted = []string{"127.0.0.0/8", "lookup:friends"} }, "x@elsewhere.example"},
+		"behind a lookup":   {func(s *settings.Settings) { s.Domains.Trusted = []string{"lookup:friends", "127.0.0.0/8"} }, "x@elsewhere.example"},
+		"with verification": {func(s *settings.Settings) {
+			s.Domains.Trusted = []string{"127.0.0.0/8"}
+			s.Verify.LocalRecipients = "route"
+		}, "x@elsewhere.example"},
+		"a domain of ours": {func(s *settings.Settings) { s.Domains.Local = []string{"lookup:ours", "example.edu"} }, "x@example.edu"},
+		"one we relay for": {func(s *settings.Settings) { s.Domains.Relay = []string{"backup.example"} }, "x@backup.example"},
+	} {
+		r, f := listsRig(t, nil, c.change)
+		f.away = errors.New("away")
+		dialogue := r.hello()
+		dialogue.cmd(250, "MAIL FROM:<a@client.example>")
+		if text := dialogue.cmd(250, "RCPT TO:<"+c.to+">"); len(f.looked) != 0 {
+			t.Errorf("%s: %q, asked %v", name, text, f.looked)
+		}
+	}
+}
+
 func TestVerificationAndLookupsGoTogether(t *testing.T) {
 	r, f := listsRig(t, map[string][]string{"ours": {"virtual.example"}}, func(s *settings.Settings) {
 		s.Verify.LocalRecipients, s.Verify.Senders, s.Verify.OwnDomains = "route", "route", "refuse"

@@ -114,8 +114,8 @@ type session struct {
 func newSession(e *site, peer netip.Addr, room func() room) *session {
 	peer = peer.Unmap()
 	s := &session{site: e, peer: peer, room: room, now: time.Now, state: strange, stage: "connect"}
-	if !e.trusted.asks {
-		s.relay = standingOf(e.trusted.plain.MatchAddr(peer))
+	if may, certain := e.trusted.asking.CertainAddr(peer); certain {
+		s.relay = standingOf(may)
 	}
 	return s
 }

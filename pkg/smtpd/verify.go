@@ -80,6 +80,9 @@ func (s *session) consider(p *smtp.RcptParams) action {
 	if isPostmaster(p.To) {
 		return s.addRecipient(*p)
 	}
+	if s.verifiesNobody() {
+		return s.addRecipient(*p)
+	}
 	local, err := s.isLocal(p.To)
 	if err != nil {
 		return ask(err, p)
@@ -102,6 +105,16 @@ func (s *session) consider(p *smtp.RcptParams) action {
 		return ask(err, p)
 	}
 	return action{step: askRouter, rcpt: p, inquiry: s.inquire(what, s.tx.mail.From, to, local)}
+}
+
+// verifiesNobody tells whether no recipient is verified, whosever it is, as far as that
+// is known: then the lookups that say whose it is are not needed.
+func (s *session) verifiesNobody() bool {
+	v := &s.site.verify
+	if s.relay == mayRelay && !v.TrustedClients {
+		return true
+	}
+	return purpose(v.LocalRecipients) == proto.VerifyOff && purpose(v.RemoteRecipients) == proto.VerifyOff
 }
 
 // exempt tells whether nothing is verified for the client: one's own users are
