@@ -76,11 +76,14 @@ func (d *Dispatcher) consult(f *flight) {
 		remote := isRemote(transports[l.Transport].Driver)
 		o, until := d.addressWaits(f, i, remote)
 		if o == nil && remote {
-			_, o, until = d.usable(f, i, justLook)
+			_, o, until = d.usable(f, i, justLook, nil)
 		}
 		if o != nil {
 			// A verdict keeps the leaf out of all jobs.
 			f.outcomes[i], l.Verdict = *o, *o
+			if remote {
+				d.figures.spared.Add(1)
+			}
 			d.putOff(f, i, until)
 		}
 	}
@@ -116,9 +119,10 @@ const (
 	toTry    look = 1 // an attempt follows
 )
 
-// usable leaves out the hosts of a leaf that are not due. When none is left, it says
+// usable leaves out the hosts of a leaf that are not due for what comes from the source
+// addresses that were chosen, if they were. When none is left, it says
 // what is known of the one that is due first.
-func (d *Dispatcher) usable(f *flight, i int, what look) (hosts []proto.Host, why *outcome.Outcome, until time.Time) {
+func (d *Dispatcher) usable(f *flight, i int, what look, chosen []netip.Addr) (hosts []proto.Host, why *outcome.Outcome, until time.Time) {
 	l := &f.leaves[i]
 	if d.failings.none() || f.due.Now {
 		return l.Hosts, nil, time.Time{}
@@ -130,7 +134,7 @@ func (d *Dispatcher) usable(f *flight, i int, what look) (hosts []proto.Host, wh
 	held := make([]bool, len(all))
 	n := 0
 	for h := range all {
-		k := d.hostKeyOf(f, i, all[h].Addr, nil)
+		k := d.hostKeyOf(f, i, all[h].Addr, chosen)
 		s, end, wait := d.ask(f, i, &all[h], k, what)
 		if held[h] = wait; !wait {
 			continue

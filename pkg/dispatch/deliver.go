@@ -134,8 +134,9 @@ func (d *Dispatcher) attemptJob(ctx context.Context, f *flight, j *job) {
 
 func (d *Dispatcher) deliverRemote(ctx context.Context, f *flight, j *job) {
 	first := &f.leaves[j.leaves[0]]
-	hosts, why, until := d.usable(f, j.leaves[0], toTry)
+	hosts, why, until := d.usable(f, j.leaves[0], toTry, j.sources)
 	if why != nil {
+		d.figures.spared.Add(len(j.leaves))
 		f.setAll(j, *why)
 		for _, i := range j.leaves {
 			d.putOff(f, i, until)
@@ -155,6 +156,7 @@ func (d *Dispatcher) deliverRemote(ctx context.Context, f *flight, j *job) {
 	for _, i := range j.leaves {
 		req.Recipients = append(req.Recipients, f.leaves[i].Recipient)
 	}
+	d.figures.attempted.Add(len(j.leaves))
 	var done proto.RemoteDone
 	began := d.limits.now()
 	err := d.remote.Call(ctx, &req, &done, f.files()...)

@@ -10,6 +10,9 @@ type figures struct {
 	atOnce, filed      *tally.Figure
 	marks, markFlushes *tally.Figure
 	releases           *tally.Figure
+
+	spared, attempted      *tally.Figure // of recipients elsewhere
+	knownHosts, otherHosts *tally.Figure // by their quirks
 }
 
 func newFigures(set *tally.Set) figures {
@@ -17,5 +20,7 @@ func newFigures(set *tally.Set) figures {
 		atOnce: set.Figure(proto.FigureAtOnce), filed: set.Figure(proto.FigureFiled),
 		marks: set.Figure(proto.FigureMarks), markFlushes: set.Figure(proto.FigureMarkFlushes),
 		releases: set.Figure(proto.FigureReleases),
+		spared:   set.Figure(proto.FigureAttemptsSpared), attempted: set.Figure(proto.FigureAttempts),
+		knownHosts: set.Figure(proto.FigureServersKnown), otherHosts: set.Figure(proto.FigureServersNew),
 	}
 }

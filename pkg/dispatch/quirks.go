@@ -93,6 +93,7 @@ func (d *Dispatcher) learnQuirks(f *flight, j *job, tried []proto.HostTried) {
 // hints is what follows for the hosts of a job; most often nothing.
 func (d *Dispatcher) hints(l *proto.Leaf, transport string, hosts []proto.Host) []proto.Hint {
 	if !d.quirks.some.Load() {
+		d.figures.otherHosts.Add(max(1, len(hosts)))
 		return nil
 	}
 	now := d.now()
@@ -102,8 +103,10 @@ func (d *Dispatcher) hints(l *proto.Leaf, transport string, hosts []proto.Host) 
 	add := func(addr netip.AddrPort) {
 		k := d.quirks.getLocked(d.serverOf(l, transport, addr))
 		if k == nil {
+			d.figures.otherHosts.Add(1)
 			return
 		}
+		d.figures.knownHosts.Add(1)
 		if a := k.facts.Advise(now); a != (quirk.Advice{}) {
 			list = append(list, proto.Hint{Addr: addr, Advice: a})
 		}

@@ -183,6 +183,8 @@ var savings = []struct {
 	{"answers of the DNS", proto.FigureDNSKnown, proto.FigureDNSAsked, "%s of %s were in the cache"},
 	{"lookups on servers", proto.FigureLookupsKnown, proto.FigureLookupsAsked, "%s of %s were in the cache"},
 	{"call-outs", proto.FigureCalloutsKnown, proto.FigureCalloutsMade, "%s of %s were known from earlier ones"},
+	{"servers in memory", proto.FigureServersKnown, proto.FigureServersNew, "%s of %s were known from earlier connections"},
+	{"attempts in vain", proto.FigureAttemptsSpared, proto.FigureAttempts, "%s of %s were spared, as host or address was known not to be due"},
 	{"first attempts", proto.FigureAtOnce, proto.FigureFiled, "%s of %s were done without a file under deferred/"},
 }
 

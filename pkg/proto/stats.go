@@ -25,6 +25,11 @@ const (
 	FigureMarks       = "marks"        // records marked as done
 	FigureMarkFlushes = "mark-flushes" // flushes that made marks durable (time)
 	FigureReleases    = "releases"     // hosts and addresses that work again: what waits is tried at once
+	// dispatch, of mail to other servers
+	FigureAttempts       = "attempts"        // recipients that were tried
+	FigureAttemptsSpared = "attempts-spared" // and those not, as what is known of host or address says that it is of no use yet
+	FigureServersKnown   = "servers-known"   // servers of which something is known from earlier connections
+	FigureServersNew     = "servers-new"     // and those of which nothing is
 	// qmgr
 	FigureReleased = "released" // messages that were due earlier by that
 	// router
