@@ -91,9 +91,13 @@ func (m *Master) status(ctx context.Context, with detail) *proto.Status {
 	m.mu.Unlock()
 	ctx, cancel := context.WithTimeout(ctx, boardTimeout)
 	defer cancel()
-	for _, sup := range m.order {
-		st.Services = append(st.Services, m.serviceStatus(ctx, sup, with))
+	// Side by side: one that does not answer must not take the time of the others.
+	st.Services = make([]proto.ServiceStatus, len(m.order))
+	var wg sync.WaitGroup
+	for i, sup := range m.order {
+		wg.Go(func() { st.Services[i] = m.serviceStatus(ctx, sup, with) })
 	}
+	wg.Wait()
 	return st
 }
 

@@ -3,6 +3,7 @@ package mtactl
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -69,6 +70,7 @@ func (a *app) stats(over time.Duration, asJSON bool) error {
 // tallies is what every process has counted.
 type tallies struct {
 	programs []program
+	silent   []string // programs that run and did not answer
 }
 
 // program is one process.
@@ -87,22 +89,39 @@ func (a *app) tallies(inst settings.Instance) (*tallies, error) {
 	if err := a.master(inst).get(a.ctx, "/v1/status?stats=1", &st); err != nil {
 		return nil, err
 	}
+	return talliesOf(&st), nil
+}
+
+func talliesOf(st *proto.Status) *tallies {
 	c := new(tallies)
 	for _, s := range st.Services {
 		for _, p := range s.Processes {
-			if p.Stats != nil {
+			switch {
+			case p.Stats != nil:
 				c.programs = append(c.programs, program{
 					Name: s.Name, PID: p.PID, Since: p.Started, CPU: p.Stats.CPU.Seconds(), Switches: p.Stats.Switches, Figures: p.Stats.Figures,
 				})
+			case p.State == "running":
+				c.silent = append(c.silent, processName(s.Name, p.PID))
 			}
 		}
 	}
-	return c, nil
+	return c
 }
 
+func processName(program string, pid int) string { return fmt.Sprintf("%s (pid %d)", program, pid) }
+
 // subtract leaves what was counted since before. A process that was not there then has
-// counted all of it since.
+// counted all of it since; of one that did not answer nobody knows.
 func (c *tallies) subtract(before *tallies) {
+	c.programs = slices.DeleteFunc(c.programs, func(p program) bool {
+		name := processName(p.Name, p.PID)
+		if !slices.Contains(before.silent, name) {
+			return false
+		}
+		c.silent = append(c.silent, name)
+		return true
+	})
 	old := map[int]*program{}
 	for i := range before.programs {
 		old[before.programs[i].PID] = &before.programs[i]
@@ -170,6 +189,7 @@ type statsReport struct {
 	Savings  []saving  `json:"savings"`
 	Together []ratio   `json:"together"`
 	Programs []program `json:"programs"`
+	Silent   []string  `json:"silent,omitempty"` // that did not answer: what they count is missing
 }
 
 // The optimisations where something is done or spared (paper, section 17). Words: how many
@@ -214,7 +234,7 @@ func mean(f proto.Figure) *float64 {
 }
 
 func (c *tallies) report() *statsReport {
-	r := &statsReport{Messages: c.figure(proto.FigureCommitted).Count, Programs: c.programs}
+	r := &statsReport{Messages: c.figure(proto.FigureCommitted).Count, Programs: c.programs, Silent: c.silent}
 	for _, s := range savings {
 		spared, done := c.figure(s.spared), c.figure(s.done)
 		out := saving{What: s.what, Spared: spared.Count, Of: spared.Count + done.Count, EachMS: mean(done)}
@@ -281,6 +301,9 @@ func (a *app) printStats(r *statsReport) {
 		t.add(p.Name, fmt.Sprint(p.PID), p.Since.Local().Format("2006-01-02 15:04:05"), inTime(p.CPU*1000), each, thousands(uint64(max(p.Switches, 0))))
 	}
 	t.print(a, true)
+	for _, name := range r.Silent {
+		fmt.Fprintf(a.Out, "\n%s does not answer: what it counts is missing.\n", show(name))
+	}
 	fmt.Fprintln(a.Out, "\nSystem calls can't be counted without slowing what is counted: doc/BENCHMARKS.md has them.")
 }
 

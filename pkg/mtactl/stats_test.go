@@ -80,3 +80,26 @@ func TestStatsOfATimeThatIsPastAreRefused(t *testing.T) {
 		t.Errorf("%d, %s", code, errs)
 	}
 }
+
+// Zeros would be taken for what was counted.
+func TestStatsNameWhoDoesNotAnswer(t *testing.T) {
+	st := &proto.Status{Services: []proto.ServiceStatus{
+		{Name: "cleanup", Processes: []proto.ProcessStatus{{PID: 7, State: "running"}}},
+		{Name: "router", Processes: []proto.ProcessStatus{{PID: 8, State: "running", Stats: &proto.Stats{}}}},
+		{Name: "bounce", Processes: []proto.ProcessStatus{{PID: 9, State: "starting"}}},
+	}}
+	before := talliesOf(st)
+	var b strings.Builder
+	a := &app{}
+	a.Out = &b
+	a.printStats(before.report())
+	if out := b.String(); strings.Count(out, "does not answer") != 1 || !strings.Contains(out, "cleanup (pid 7) does not answer") {
+		t.Error(out)
+	}
+	st.Services[0].Processes[0].Stats = &proto.Stats{Figures: []proto.Figure{{Name: proto.FigureCommitted, Count: 4000}}}
+	now := talliesOf(st)
+	now.subtract(before)
+	if r := now.report(); r.Messages != 0 || len(r.Silent) != 1 {
+		t.Errorf("what was counted in all its life is told as that of a minute: %+v", r)
+	}
+}
