@@ -29,6 +29,9 @@ type Index struct {
 	addresses *file
 	reach     int64
 
+	// lost: the schedule has records from before the addresses were lost, which say that
+	// theirs are there. Until it is written anew no block promises any.
+	lost    bool
 	records int
 }
 
@@ -37,7 +40,8 @@ type Report struct {
 	// Moment: all that the earlier run knew before it was told. Latest is the greatest
 	// moment of all blocks: the clock was set back since if it lies in the future.
 	Moment, Latest time.Time
-	// Paired: the addresses of what is Addressed can be searched.
+	// Paired: the addresses of what is Addressed can be searched. If they can't, that stays
+	// so for every Open until a Rewriting has told which records have theirs again.
 	Paired bool
 	// Torn is why all or the end of it was thrown away, nil if it was not.
 	Torn error
@@ -124,7 +128,7 @@ func (x *Index) pair(m mark) (paired bool, err error) {
 		return false, err
 	}
 	if x.addresses, err = create(x.fs, addressesName); err == nil {
-		x.reach = x.addresses.length
+		x.reach, x.lost = x.addresses.length, true
 	}
 	return false, err
 }
@@ -148,6 +152,9 @@ const unfinished = -1
 
 // mark is that of the last block of a Flush.
 func (x *Index) mark(moment int64) mark {
+	if x.lost {
+		return mark{moment: moment, reach: unfinished}
+	}
 	return mark{moment: moment, partner: x.addresses.gen, reach: x.reach}
 }
 

@@ -360,3 +360,35 @@ func BenchmarkOpen(b *testing.B) {
 		x.Close()
 	}
 }
+
+// What a record said of its addresses stays untrue when others are written since.
+func TestAddressesThatWereLostStayLost(t *testing.T) {
+	fsys, path := directory(t)
+	fill(t, fsys, 2)
+	if err := os.Remove(path + "/" + addressesName); err != nil {
+		t.Fatal(err)
+	}
+	x, _, _ := open(t, fsys)
+	r := record(3)
+	x.PutAddresses(3, addressesOf(3))
+	x.Put(&r)
+	if err := x.Flush(noon); err != nil {
+		t.Fatal(err)
+	}
+	x.Close()
+	x, rep, got := open(t, fsys)
+	if rep.Paired || len(got) != 3 {
+		t.Fatalf("paired %v, %d records", rep.Paired, len(got))
+	}
+	w, err := x.Rewrite()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Commit(noon); err != nil {
+		t.Fatal(err)
+	}
+	x.Close()
+	if _, rep, _ = open(t, fsys); !rep.Paired {
+		t.Error("still lost when it was written anew")
+	}
+}

@@ -75,12 +75,15 @@ func (r *Rewriting) Spill() error { return r.w.write() }
 
 // Commit puts the new file in the place of the old.
 func (r *Rewriting) Commit(moment time.Time) error {
+	lost := r.x.lost
+	r.x.lost = false
 	r.w.seal(r.x.mark(moment.UnixMilli()))
 	err := r.w.write()
 	if err == nil {
 		err = r.x.fs.Rename(scheduleName+temporary, scheduleName)
 	}
 	if err != nil {
+		r.x.lost = lost
 		r.Abort()
 		return fmt.Errorf("rewrite the index: %w", err)
 	}

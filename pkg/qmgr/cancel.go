@@ -229,6 +229,7 @@ func (q *Manager) cancelLocked(ctx context.Context, c *cancelling, was state) (r
 	var done proto.Settled
 	req := &proto.Due{ID: c.e.id, Action: proto.DueDrop, Reason: c.by, Recipients: drop}
 	if err := q.dispatch.Call(ctx, req, &done); err != nil {
+		q.doubt(c.e)
 		q.unlock(c.e, was)
 		return nil, false, fmt.Errorf("have dispatch drop recipients: %w", err)
 	}

@@ -332,6 +332,7 @@ func (q *Manager) ask(ctx context.Context, e *entry, was state, req *proto.Due) 
 // carriedOut puts a message where it belongs after an order.
 func (q *Manager) carriedOut(e *entry, was state, did proto.DueAction, left proto.SettledState, err error) error {
 	if err != nil {
+		q.doubt(e)
 		q.unlock(e, was)
 		return err
 	}
@@ -367,6 +368,16 @@ func (q *Manager) carriedOut(e *entry, was state, did proto.DueAction, left prot
 		}
 		return nil
 	}
+	q.doubt(e)
 	q.unlock(e, was)
 	return errNotNow
+}
+
+// doubt has the next walk look at a message again: dispatch may have done what it was asked
+// for, or half of it, and not lived to say so.
+func (q *Manager) doubt(e *entry) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	e.marks = e.marks&^checked | unsure
+	q.lookAgain()
 }

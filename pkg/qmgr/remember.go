@@ -90,6 +90,9 @@ func (q *Manager) believeLocked(rep qindex.Report) {
 	}
 	heap.Init(&s.queue)
 	s.clock(now)
+	if !rep.Paired && s.all.n > 0 {
+		s.news.all() // its records say of addresses that they are there
+	}
 }
 
 // ordersEndedLocked makes due what waited for a standing order that is no more.
