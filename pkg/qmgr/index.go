@@ -21,6 +21,10 @@ type index struct {
 
 // chunk is the number of the chunk in which id is or would be.
 func (x *index) chunk(id queueid.ID) int {
+	// All new mail, and an index on disk that is in order, is behind the newest.
+	if n := len(x.chunks); n > 0 && x.newest() < id {
+		return n
+	}
 	i, _ := slices.BinarySearchFunc(x.chunks, id, func(c []*entry, id queueid.ID) int {
 		if c[len(c)-1].id < id {
 			return -1
@@ -126,7 +130,7 @@ func (x *index) after(after queueid.ID) iter.Seq[*entry] {
 
 // newest is the greatest id, zero without entries.
 func (x *index) newest() queueid.ID {
-	if x.n == 0 {
+	if len(x.chunks) == 0 {
 		return 0
 	}
 	c := x.chunks[len(x.chunks)-1]
