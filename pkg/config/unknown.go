@@ -37,6 +37,10 @@ func displayTable(path string) string {
 	return "[" + path + "]"
 }
 
+// Nearest is the one of some names that a mistyped word is most likely meant to be, "" if
+// none is like it.
+func Nearest(word string, names []string) string { return nearest(word, names) }
+
 // nearest is the candidate that is few edits away from word, or "".
 func nearest(word string, candidates []string) string {
 	word = strings.ReplaceAll(strings.ToLower(word), "-", "_")

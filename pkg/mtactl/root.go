@@ -39,7 +39,8 @@ func Main(ctx context.Context, args []string, io Stdio) int {
 	a.now = a.suiteTime
 	root := a.command()
 	root.SetArgs(args)
-	err := root.ExecuteContext(ctx)
+	c, err := root.ExecuteContextC(ctx)
+	err = a.meant(c, err)
 	a.explainError(err)
 	return exitCode(err)
 }
@@ -52,11 +53,8 @@ func (a *app) explainError(err error) {
 	}
 	fmt.Fprintf(a.Err, "mtactl: %s\n", err)
 	var f *failure
-	switch {
-	case errors.As(err, &f) && f.hint != "":
+	if errors.As(err, &f) && f.hint != "" {
 		fmt.Fprintf(a.Err, "    %s\n", a.hint(f.hint))
-	case !errors.As(err, &f):
-		fmt.Fprintf(a.Err, "    mtactl --help lists the commands and their options\n")
 	}
 }
 
