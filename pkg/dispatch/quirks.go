@@ -161,7 +161,7 @@ func (q *quirks) dropLocked(s server) {
 	}
 }
 
-// recalled puts back what an earlier run knew, unless more is known by now.
+// recalled puts back what an earlier run knew, beside what is known by now.
 func (q *quirks) recalled(key string, value []byte) {
 	s, ok := serverNamed(key)
 	if !ok {
@@ -173,7 +173,10 @@ func (q *quirks) recalled(key string, value []byte) {
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.byServer[s] == nil && len(q.byServer) < maxQuirks {
+	switch e := q.byServer[s]; {
+	case e != nil:
+		e.Value.(*known).facts.Recall(facts)
+	case len(q.byServer) < maxQuirks:
 		q.putLocked(&known{server: s, facts: *facts})
 	}
 }

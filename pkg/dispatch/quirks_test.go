@@ -159,3 +159,16 @@ func TestKeysOfServersAreReadAsTheyAreWritten(t *testing.T) {
 		}
 	}
 }
+
+// The memory may answer after the first deliveries.
+func TestWhatIsRecalledLateCountsBesideWhatWasSeen(t *testing.T) {
+	w := newFar(t)
+	hints := w.seeing(refusesEHLO())
+	w.arrive("a@x.example")
+	old := new(quirk.Facts)
+	old.Learn(&quirk.Seen{Greeted: true, Offered: true}, "", w.d.now())
+	w.d.quirks.recalled(firstServer, old.Marshal())
+	if w.arrive("b@x.example"); len(*hints) != 0 {
+		t.Errorf("a server that has TLS gets %v", *hints)
+	}
+}

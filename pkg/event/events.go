@@ -37,7 +37,7 @@ func (Received) Verb() string { return "received" }
 // Subject is the message.
 func (e Received) Subject() queueid.ID { return e.Envelope.ID }
 
-// Fields adds from, nrcpt, size, client, helo, proto, port, login, uid, msgid. The
+// Fields adds from, nrcpt, size, client, helo, proto, port, login, uid, priority, msgid. The
 // login is the submitting program's word, the uid is the kernel's.
 func (e Received) Fields(f *Fields) {
 	v := e.Envelope
@@ -52,6 +52,9 @@ func (e Received) Fields(f *Fields) {
 	f.Word("login", v.Client.Login)
 	if v.Source == envelope.FromLocal {
 		f.Num("uid", v.Client.UID)
+	}
+	if v.Priority != 0 {
+		f.Num("priority", int64(v.Priority)) // RFC 6710, section 4.1
 	}
 	f.Text("msgid", e.MessageID)
 }
