@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"net/netip"
 
 	"filbert/pkg/pattern"
 )
@@ -20,8 +21,8 @@ func (c *checker) checkETRN() {
 			c.bad(path+".domains", "is missing: it says whose mail they may ask for", `write domains = ["example.org"]`)
 		}
 		for j, t := range r.Clients {
-			if t == "*" || t == "0.0.0.0/0" || t == "::/0" {
-				c.warn(fmt.Sprintf("%s.clients[%d]", path, j), fmt.Sprintf("%q lets everyone on the internet have mail tried as often as he likes", t),
+			if net, err := netip.ParsePrefix(t); t == "*" || err == nil && net.Bits() == 0 {
+				c.warn(fmt.Sprintf("%s.clients[%d]", path, j), fmt.Sprintf("%q lets everyone on the internet have this mail tried once a minute", t),
 					"name only the machines that the mail is for")
 			}
 		}
