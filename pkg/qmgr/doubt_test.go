@@ -120,3 +120,32 @@ func TestSearchThatTakesLongDoesNotGatherAllMail(t *testing.T) {
 		t.Errorf("%d entries are kept for the end of a search", n)
 	}
 }
+
+// What senders want of a message is remembered, too: when it may go, by when it must have
+// gone, and how urgent it is.
+func TestWishesOfSendersAreRemembered(t *testing.T) {
+	r := indexed(t)
+	release := noon.Add(48 * time.Hour)
+	r.fileForLater(7, release)
+	r.file(8, "a@example.org", "b@far.example", noon)
+	s := proto.Summary{
+		ID: 8, NextHop: "far.example", Arrived: noon.Unix(), Priority: 4, Attempts: 1, LastAttempt: noon.Unix(),
+		Due: noon.Add(time.Minute).UnixMilli(), GiveUp: noon.Add(10 * time.Minute).Unix(),
+	}
+	r.q.mu.Lock()
+	r.q.sched.put(&s, noon, 0)
+	r.q.mu.Unlock()
+	r.write()
+	again := restarted(t, r)
+	later, urgent := again.q.sched.all.get(7), again.q.sched.all.get(8)
+	if later == nil || later.due != release.UnixMilli() || !later.early(noon) {
+		t.Errorf("entry %+v", later)
+	}
+	if urgent == nil || urgent.giveUp.time().Unix() != s.GiveUp || urgent.priority != 4 || urgent.due != s.Due {
+		t.Errorf("entry %+v", urgent)
+	}
+	up := &proto.Up{NextHops: []string{"far.example"}}
+	if n := again.q.sched.release(up, noon.UnixMilli()); n != 1 || later.due != release.UnixMilli() {
+		t.Errorf("%d are due when the host is back", n)
+	}
+}
