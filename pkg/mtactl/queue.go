@@ -352,10 +352,10 @@ func (a *app) printMessage(m *proto.QueueMessage) {
 		row("Why", "%s", show(m.Reason))
 	}
 	for _, r := range m.Recipients {
-		row("To", "%s (%s)", show(r.Address), show(r.State))
+		row("To", "%s", shownRecipient(&r))
 	}
 	for _, r := range m.Done {
-		row("Done", "%s (%s)", show(r.Address), show(r.State))
+		row("Done", "%s", shownRecipient(&r))
 	}
 	if len(m.Log) == 0 {
 		return
@@ -398,4 +398,12 @@ func (a *app) queueCat(id string) error {
 		return fail(exIOErr, "", "write the message").because(err)
 	}
 	return nil
+}
+
+// shownRecipient is a recipient with its state, and with the command or file behind it.
+func shownRecipient(r *proto.QueueRecipient) string {
+	if r.Target == "" {
+		return fmt.Sprintf("%s (%s)", show(r.Address), show(r.State))
+	}
+	return fmt.Sprintf("%s (%s): %s", show(r.Address), show(r.State), show(r.Target))
 }

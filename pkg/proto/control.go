@@ -241,6 +241,8 @@ type QueueRecipient struct {
 	Address string `json:"address"`
 	State   string `json:"state"` // "waiting", "delivered", "failed"
 	Reason  string `json:"reason,omitempty"`
+	// Target is the command or the file that Address, as its sender wrote it, led to.
+	Target string `json:"target,omitempty"`
 }
 
 // QueueMessage is all that is known of one message.

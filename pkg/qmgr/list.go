@@ -165,10 +165,21 @@ func releaseTime(env *envelope.Envelope) string {
 }
 
 func recipient(m *stored, i int, state string) proto.QueueRecipient {
-	s := &m.book.States[i]
-	return proto.QueueRecipient{
-		Address: ledger.Key(&m.env.Recipients[i]), State: state, Reason: s.Last.Text.ForTerminal(),
+	s, rc := &m.book.States[i], &m.env.Recipients[i]
+	r := proto.QueueRecipient{Address: shownAs(rc), State: state, Reason: s.Last.Text.ForTerminal()}
+	if rc.Kind != envelope.TargetAddress {
+		r.Target = rc.Target
 	}
+	return r
+}
+
+// shownAs is what administrators see a recipient as. What an alias led to shows where it
+// goes; of a command or a file that is no address, and people know it by theirs.
+func shownAs(rc *envelope.Recipient) string {
+	if rc.Kind != envelope.TargetAddress {
+		return given(rc)
+	}
+	return ledger.Key(rc)
 }
 
 var stateNames = map[state]string{waiting: "deferred", active: "active", held: "held", busy: "active"}

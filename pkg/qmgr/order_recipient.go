@@ -86,7 +86,8 @@ func (q *Manager) onRecipient(ctx context.Context, e *entry, by author, order fu
 	}
 	var numbers []uint32
 	for _, n := range m.book.Waiting() {
-		if strings.EqualFold(ledger.Key(&m.env.Recipients[n]), by.about.recipient) {
+		rc := &m.env.Recipients[n]
+		if strings.EqualFold(ledger.Key(rc), by.about.recipient) || strings.EqualFold(shownAs(rc), by.about.recipient) {
 			numbers = append(numbers, uint32(n))
 		}
 	}
