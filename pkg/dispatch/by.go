@@ -2,6 +2,7 @@ package dispatch
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"filbert/pkg/envelope"
@@ -107,11 +108,23 @@ func asReported(f *flight, what proto.ReportKind, i int) outcome.Outcome {
 	return o
 }
 
-// beforeItsEnd is the context of what has a meaning only while the message may still be
-// delivered.
-func (d *Dispatcher) beforeItsEnd(ctx context.Context, f *flight) (context.Context, context.CancelFunc) {
-	if by := &f.env.DeliverBy; by.Mode == envelope.ByReturn {
-		return context.WithTimeout(ctx, by.At.Sub(d.now()))
+var errTooLate = errors.New("no place at its destination came free in time")
+
+// takePlaceInTime waits for a place for as long as the message may still be delivered:
+// after errTooLate endByTime says what becomes of it.
+func (d *Dispatcher) takePlaceInTime(ctx context.Context, f *flight, j *job) error {
+	by := &f.env.DeliverBy
+	if by.Mode != envelope.ByReturn {
+		return d.takePlace(ctx, f, j)
 	}
-	return ctx, func() {}
+	wait, cancel := context.WithTimeout(ctx, by.At.Sub(d.now()))
+	defer cancel()
+	err := d.takePlace(wait, f, j)
+	if !f.isLate(d.now()) {
+		return err
+	}
+	if err == nil {
+		d.limits.give(j.dest)
+	}
+	return errTooLate
 }

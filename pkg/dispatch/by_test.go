@@ -3,6 +3,7 @@ package dispatch
 import (
 	"context"
 	"runtime"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -215,6 +216,8 @@ func TestMessageThatGetsItsPlaceTooLateIsReturned(t *testing.T) {
 		}
 		if left := <-ended; left.State != proto.SettledGone || len(r.jobs) != 0 || len(r.reports) != 1 {
 			t.Errorf("%s: left %d, %d jobs, %d reports", name, left.State, len(r.jobs), len(r.reports))
+		} else if o := &r.reports[0].Outcomes[0]; o.Status != statusLate || !strings.Contains(o.Text.ForTerminal(), "no place") {
+			t.Errorf("%s: %+v", name, o)
 		}
 	}
 }

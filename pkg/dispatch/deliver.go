@@ -103,19 +103,12 @@ func (d *Dispatcher) attemptJob(ctx context.Context, f *flight, j *job) {
 	if f.wasAborted() {
 		return // aborted says what became of it
 	}
-	before, cancel := d.beforeItsEnd(ctx, f)
-	err := d.takePlace(before, f, j)
-	cancel()
-	if err != nil {
+	if err := d.takePlaceInTime(ctx, f, j); err != nil {
 		d.withoutPlace(f, j, err)
 		return
 	}
 	defer d.limits.give(j.dest)
-	if f.isLate(d.now()) {
-		d.withoutPlace(f, j, errBusy) // endByTime says what becomes of it
-		return
-	}
-	ctx, cancel = context.WithTimeout(ctx, jobDeadline)
+	ctx, cancel := context.WithTimeout(ctx, jobDeadline)
 	defer cancel()
 
 	driver := d.settings.Load().Transports[j.transport].Driver

@@ -56,7 +56,7 @@ func (f *flight) urgency(now time.Time) urgency {
 func (d *Dispatcher) withoutPlace(f *flight, j *job, err error) {
 	var held *heldError
 	kind := outcome.Internal
-	if errors.Is(err, errBusy) || errors.As(err, &held) {
+	if errors.Is(err, errBusy) || errors.Is(err, errTooLate) || errors.As(err, &held) {
 		kind = outcome.Busy
 	}
 	f.setAll(j, outcome.Defer(kind, statusBusy, "%v", err))
