@@ -2,6 +2,8 @@ package script
 
 import (
 	"bufio"
+	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"strings"
@@ -143,5 +145,25 @@ func TestAProcessStandsWhenAllItsThreadsDo(t *testing.T) {
 		if time.Now().After(end) {
 			t.Fatal("one that was stopped does not stand")
 		}
+	}
+}
+
+func TestAPortIsHeldWhileNoServerListens(t *testing.T) {
+	port, hold, err := freePort()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer hold.Close()
+	// Others look whether a port is free in this way.
+	if l, err := net.Listen("tcp", fmt.Sprintf("0.0.0.0:%d", port)); err == nil {
+		l.Close()
+		t.Error("another process can take it")
+	}
+	for range 2 { // a sink that is stopped and started
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.11:%d", port))
+		if err != nil {
+			t.Fatal(err)
+		}
+		l.Close()
 	}
 }

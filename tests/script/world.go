@@ -27,6 +27,7 @@ type world struct {
 	inst string // the instance
 	bin  string
 	port int
+	hold net.Listener // on port
 
 	dns       *resolvetest.Server
 	authority *authority
@@ -83,10 +84,6 @@ func setup(e *testscript.Env, bin string) error {
 		dir: e.WorkDir, inst: filepath.Join(e.WorkDir, "i"), bin: bin,
 		sinks: map[string]*sink{}, maps: map[string]*mapServer{}, loads: map[string]*load{}, listeners: map[string]string{},
 	}
-	port, err := freePort()
-	if err != nil {
-		return err
-	}
 	u, err := user.Current()
 	if err != nil {
 		return err
@@ -95,13 +92,15 @@ func setup(e *testscript.Env, bin string) error {
 	if err != nil {
 		return err
 	}
-	w.port = port
+	if w.port, w.hold, err = freePort(); err != nil {
+		return err
+	}
 	if err := w.startAuthority(e); err != nil {
 		return err
 	}
 	e.Values[worldKey{}] = w
 	for _, v := range []string{
-		fmt.Sprintf("PORT=%d", port), "DNS=" + name, "MAIL=" + filepath.Join(w.inst, "mail"), "INST=" + w.inst,
+		fmt.Sprintf("PORT=%d", w.port), "DNS=" + name, "MAIL=" + filepath.Join(w.inst, "mail"), "INST=" + w.inst,
 		"BIN=" + bin, "ELSEWHERE=" + elsewhere(), "USER=" + u.Username, "FILBERT_INSTANCE=" + w.inst, "TZ=UTC",
 	} {
 		name, value, _ := strings.Cut(v, "=")
@@ -122,19 +121,26 @@ func setup(e *testscript.Env, bin string) error {
 
 var nextPort atomic.Int32
 
+// heldAt is where a script listens on its port as long as it lives, so that no other
+// process that looks for ports takes it between two servers. No script uses this address.
+const heldAt = "127.255.255.254"
+
 // freePort gives a port for the script's sinks, which listen on different
-// addresses of loopback. It lies below the range from which the kernel picks
-// ports, so that no other listener or connection gets it by chance.
-func freePort() (int, error) {
+// addresses of loopback, and what holds it. It lies below the range from which the
+// kernel picks ports, so that no other listener or connection gets it by chance.
+func freePort() (port int, hold net.Listener, err error) {
 	for range 2000 {
-		port := 20000 + (os.Getpid()*37+int(nextPort.Add(1)))%10000
+		port = 20000 + (os.Getpid()*37+int(nextPort.Add(1)))%10000
 		l, err := net.Listen("tcp", fmt.Sprintf("0.0.0.0:%d", port))
-		if err == nil {
-			l.Close()
-			return port, nil
+		if err != nil {
+			continue
+		}
+		l.Close()
+		if hold, err = net.Listen("tcp", fmt.Sprintf("%s:%d", heldAt, port)); err == nil {
+			return port, hold, nil
 		}
 	}
-	return 0, fmt.Errorf("no port is free between 20000 and 30000")
+	return 0, nil, fmt.Errorf("no port is free between 20000 and 30000")
 }
 
 // end stops all that the script has started.
@@ -166,6 +172,7 @@ func (w *world) end() {
 	if w.dns != nil {
 		w.dns.Close()
 	}
+	w.hold.Close()
 	w.unmount()
 }
 
