@@ -38,13 +38,6 @@ type run struct {
 // check.
 func CompileAsking(patterns []string, kind Kind) (Asking, error) {
 	a := Asking{kind: kind}
-	plain := List{kind: kind}
-	flush := func() {
-		if !plain.Empty() {
-			a.runs = append(a.runs, run{list: plain})
-		}
-		plain = List{kind: kind}
-	}
 	var ordinary []string
 	for i, text := range patterns {
 		body, not := strings.CutPrefix(text, "!")
@@ -70,6 +63,21 @@ func CompileAsking(patterns []string, kind Kind) (Asking, error) {
 	if err := checkWhole(patterns, ordinary, kind); err != nil {
 		return Asking{}, err
 	}
+	if err := a.divide(patterns); err != nil {
+		return Asking{}, err
+	}
+	return a, nil
+}
+
+// divide makes the runs: each lookup, and what ordinary patterns stand between them.
+func (a *Asking) divide(patterns []string) error {
+	plain := List{kind: a.kind}
+	flush := func() {
+		if !plain.Empty() {
+			a.runs = append(a.runs, run{list: plain})
+		}
+		plain = List{kind: a.kind}
+	}
 	next := 0
 	for _, text := range patterns {
 		body, not := strings.CutPrefix(text, "!")
@@ -79,14 +87,14 @@ func CompileAsking(patterns []string, kind Kind) (Asking, error) {
 			next++
 			continue
 		}
-		s, err := compile(text, kind)
+		s, err := compile(text, a.kind)
 		if err != nil {
-			return Asking{}, Errors{err}
+			return Errors{err}
 		}
 		plain.add(s)
 	}
 	flush()
-	return a, nil
+	return nil
 }
 
 // stand is an ordinary pattern in the place of a lookup.

@@ -53,13 +53,24 @@ type site struct {
 func newSite(s *settings.Settings, port settings.Listen) (*site, error) {
 	port = port.Complete()
 	e := &site{port: port, limits: s.Limits, hostname: s.Hostname, verify: s.Verify}
+	for _, step := range []func(*settings.Settings) error{e.compileLists, e.compileRules, e.checkPort} {
+		if err := step(s); err != nil {
+			return nil, fmt.Errorf("listener %s: %w", port.Name, err)
+		}
+	}
+	e.greet()
+	return e, nil
+}
+
+// compileLists makes the lists of domains and networks ready.
+func (e *site) compileLists(s *settings.Settings) error {
 	local := s.Domains.Local
 	if len(local) == 0 {
 		local = []string{s.Hostname, "localhost"}
 	}
 	trusted := s.Domains.Trusted
-	if port.Trusted != nil {
-		trusted = port.Trusted
+	if e.port.Trusted != nil {
+		trusted = e.port.Trusted
 	}
 	for _, l := range []struct {
 		name     string
@@ -73,35 +84,43 @@ func newSite(s *settings.Settings, port settings.Listen) (*site, error) {
 	} {
 		asking, err := pattern.CompileAsking(l.patterns, l.kind)
 		if err != nil {
-			return nil, fmt.Errorf("listener %s: %s: %w", port.Name, l.name, err)
+			return fmt.Errorf("%s: %w", l.name, err)
 		}
 		*l.into = newList(asking)
 	}
-	var err error
+	return nil
+}
+
+// compileRules makes ready what says how addresses are read and changed, and who may ask
+// for his mail.
+func (e *site) compileRules(s *settings.Settings) (err error) {
 	if e.rewrites, err = rewrite.Compile(s.Rewrites, s.Transports); err != nil {
-		return nil, fmt.Errorf("listener %s: %w", port.Name, err)
+		return err
 	}
 	if e.turns, err = newTurnRules(s.ETRN); err != nil {
-		return nil, fmt.Errorf("listener %s: %w", port.Name, err)
+		return err
 	}
-	if e.syntax, err = oldaddr.Parse(s.Domains.Syntax); err != nil {
-		return nil, fmt.Errorf("listener %s: %w", port.Name, err)
-	}
+	e.syntax, err = oldaddr.Parse(s.Domains.Syntax)
+	return err
+}
+
+// checkPort takes in what is the listener's own.
+func (e *site) checkPort(*settings.Settings) error {
+	port := &e.port
 	switch port.BareNewline {
 	case "refuse":
 		e.mode = smtp.KeepLineEnds
 	case "normalize":
 		e.mode = smtp.NormalizeLineEnds
 	default:
-		return nil, fmt.Errorf("listener %s: bare_newline %q: refuse or normalize is wanted", port.Name, port.BareNewline)
+		return fmt.Errorf("bare_newline %q: refuse or normalize is wanted", port.BareNewline)
 	}
 	if port.Qualify != "" {
 		if _, err := mailaddr.New("x", port.Qualify); err != nil {
-			return nil, fmt.Errorf("listener %s: qualify %q: %w", port.Name, port.Qualify, err)
+			return fmt.Errorf("qualify %q: %w", port.Qualify, err)
 		}
 	}
-	e.greet()
-	return e, nil
+	return nil
 }
 
 // greet makes the replies that are the same for every client.
