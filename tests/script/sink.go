@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 
 	"github.com/rogpeppe/go-internal/testscript"
 )
@@ -104,7 +105,18 @@ func listenFor(ts *testscript.TestScript, w *world, o map[string]string) (net.Li
 	if ip == "" {
 		ip = "127.0.0.1"
 	}
-	return net.Listen("tcp", net.JoinHostPort(ip, strconv.Itoa(w.port)))
+	return listenAgain(ts, net.JoinHostPort(ip, strconv.Itoa(w.port)))
+}
+
+// listenAgain listens where a server may just have been closed. A program that another
+// script is starting has its socket, too, until it runs: between fork and exec all
+// descriptors of this process are copied.
+func listenAgain(ts *testscript.TestScript, address string) (l net.Listener, err error) {
+	until(ts, func() (bool, string) {
+		l, err = net.Listen("tcp", address)
+		return !errors.Is(err, syscall.EADDRINUSE), fmt.Sprint(err)
+	})
+	return l, err
 }
 
 func sinkStop(ts *testscript.TestScript, neg bool, args []string) {
