@@ -14,7 +14,7 @@ import (
 
 func (a *app) statsCommand() *cobra.Command {
 	var asJSON bool
-	var over time.Duration
+	var over string
 	c := &cobra.Command{
 		Use:   "stats",
 		Short: "show what each optimisation saves",
@@ -31,13 +31,14 @@ Each process counts from its own start, and nothing of it is kept when it ends. 
 		RunE:    func(*cobra.Command, []string) error { return a.stats(over, asJSON) },
 	}
 	c.Flags().BoolVar(&asJSON, "json", false, "write JSON")
-	c.Flags().DurationVar(&over, "for", 0, "count for this `TIME` only (30s, 5m), beginning now")
+	c.Flags().StringVar(&over, "for", "", "count for this `TIME` only (30s, 5m), beginning now")
 	return c
 }
 
-func (a *app) stats(over time.Duration, asJSON bool) error {
-	if over < 0 {
-		return fail(exUsage, "write a time that is to come, like 30s or 5m", "--for: %s is past", over)
+func (a *app) stats(span string, asJSON bool) error {
+	var over settings.Duration
+	if span != "" && (over.UnmarshalText([]byte(span)) != nil || over <= 0) {
+		return fail(exUsage, "write a time with its unit, like 30s or 5m", "--for: %s is no time", show(span))
 	}
 	inst, err := a.instance()
 	if err != nil {
@@ -51,7 +52,7 @@ func (a *app) stats(over time.Duration, asJSON bool) error {
 		select {
 		case <-a.ctx.Done():
 			return errors.New("interrupted")
-		case <-time.After(over):
+		case <-time.After(over.D()):
 		}
 		before := now
 		if now, err = a.tallies(inst); err != nil {

@@ -75,9 +75,12 @@ func TestNumbersAreReadable(t *testing.T) {
 	}
 }
 
-func TestStatsOfATimeThatIsPastAreRefused(t *testing.T) {
-	if code, _, errs := run(t, t.TempDir(), "stats", "--for", "-1m"); code != exUsage || !strings.Contains(errs, "--for: -1m0s is past") {
-		t.Errorf("%d, %s", code, errs)
+func TestStatsOfWhatIsNoTimeAreRefused(t *testing.T) {
+	for _, span := range []string{"-1m", "0s", "soon", "5"} {
+		code, _, errs := run(t, t.TempDir(), "stats", "--for", span)
+		if code != exUsage || !strings.Contains(errs, "--for: "+span+" is no time") || !strings.Contains(errs, "like 30s or 5m") {
+			t.Errorf("%s: %d %q", span, code, errs)
+		}
 	}
 }
 
